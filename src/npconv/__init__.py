@@ -1,0 +1,77 @@
+"""npconv: convolution for NumPy arrays, forward and backward.
+
+Start with the core (`conv2d_naive`, `im2col`, `col2im`, `conv2d_im2col`, `Conv2dNumpy`,
+`numerical_gradient`), go on to `conv` for any rank and every option, and to `npconv.nn`
+for layers and training.
+"""
+
+from npconv._version import __version__
+from npconv.algorithms import algorithms
+from npconv.core import (
+    Conv2dNumpy,
+    col2im,
+    conv2d_im2col,
+    conv2d_naive,
+    im2col,
+    numerical_gradient,
+)
+from npconv.errors import (
+    CapacityError,
+    ConvError,
+    DTypeError,
+    FileFormatError,
+    MissingExtraError,
+    RangeError,
+    ShapeError,
+    StateError,
+    UnsupportedError,
+)
+from npconv.functional import (
+    ConvGradients,
+    conv,
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_backward,
+    conv_input_grad,
+    conv_kernel_grad,
+    conv_output_shape,
+    plan_conv,
+)
+from npconv.gradcheck import GradcheckReport, gradcheck
+from npconv.plan import Plan
+from npconv.settings import settings
+
+__all__ = [
+    "CapacityError",
+    "Conv2dNumpy",
+    "ConvError",
+    "ConvGradients",
+    "DTypeError",
+    "FileFormatError",
+    "GradcheckReport",
+    "MissingExtraError",
+    "Plan",
+    "RangeError",
+    "ShapeError",
+    "StateError",
+    "UnsupportedError",
+    "__version__",
+    "algorithms",
+    "col2im",
+    "conv",
+    "conv1d",
+    "conv2d",
+    "conv2d_im2col",
+    "conv2d_naive",
+    "conv3d",
+    "conv_backward",
+    "conv_input_grad",
+    "conv_kernel_grad",
+    "conv_output_shape",
+    "gradcheck",
+    "im2col",
+    "numerical_gradient",
+    "plan_conv",
+    "settings",
+]

@@ -1,0 +1,29 @@
+"""The registry: every algorithm there is, by name.
+
+To register an algorithm is to have it planned for, tested against every named problem and
+listed in the docs.
+"""
+
+from __future__ import annotations
+
+from npconv.algorithms.im2col import Im2col
+from npconv.algorithms.naive import Naive
+from npconv.algorithms.protocol import Algorithm
+
+REGISTRY: dict[str, Algorithm] = {algorithm.name: algorithm for algorithm in (Naive(), Im2col())}
+
+
+def algorithms() -> tuple[str, ...]:
+    """Names that ``algorithm=`` takes beside "auto".
+
+    Returns
+    -------
+    tuple of str
+
+    Examples
+    --------
+    >>> import npconv
+    >>> npconv.algorithms()
+    ('naive', 'im2col')
+    """
+    return tuple(REGISTRY)

@@ -1,0 +1,98 @@
+"""Convolution by its definition: plain loops, one window at a time.
+
+    y[n, k, p] = sum over c, r of  w[k, c, r] * x_padded[n, c, p * stride + r * dilation]
+
+This file is the meaning of convolution in npconv; every other algorithm is compared with
+it. Letters are those of the table in `npconv.problem`; ``p`` is an output position and
+``r`` a kernel position, (row, column) for pictures. ``g`` runs over groups: channels of
+one group never meet those of another, and with one group you may read past the ``g``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from npconv.algorithms.protocol import DType, why_not_direct
+from npconv.cost import Cost
+from npconv.problem import Array, ConvProblem, Direction
+from npconv.scratch import Scratch
+from npconv.windows import crop, pad, window
+
+
+@dataclass(frozen=True)
+class Naive:
+    """Loops over batch, output channel and position; inside, a sum over the window."""
+
+    name: str = "naive"
+    engine: str = "numpy"
+    direct: bool = True
+
+    def forward(
+        self,
+        problem: ConvProblem,
+        x: Array,
+        w: Array,
+        *,
+        out: Array,
+        bias: Array | None = None,
+        scratch: Scratch,
+    ) -> None:
+        """Lay the kernel on every window; multiply, add up."""
+        x_padded = pad(x, problem.axes)
+        for n in range(problem.N):
+            for g, k in np.ndindex(problem.G, problem.K):
+                for p in np.ndindex(problem.out):
+                    seen = x_padded[(n, g, slice(None), *window(problem.axes, p))]
+                    y = (seen * w[g, k]).sum()
+                    out[(n, g, k, *p)] = y if bias is None else y + bias[g, k]
+
+    def input_grad(
+        self, problem: ConvProblem, dy: Array, w: Array, *, out: Array, scratch: Scratch
+    ) -> None:
+        """Hand every output's gradient back to the window it was computed from."""
+        padded = tuple(axis.padded for axis in problem.axes)
+        dx_padded = np.zeros((problem.N, problem.G, problem.C, *padded), dy.dtype)
+        for n in range(problem.N):
+            for g, k in np.ndindex(problem.G, problem.K):
+                for p in np.ndindex(problem.out):
+                    seen = dx_padded[(n, g, slice(None), *window(problem.axes, p))]
+                    seen += w[g, k] * dy[(n, g, k, *p)]  # a view: this adds to dx_padded
+        out[...] = crop(dx_padded, problem.axes)
+
+    def kernel_grad(
+        self, problem: ConvProblem, x: Array, dy: Array, *, out: Array, scratch: Scratch
+    ) -> None:
+        """Add up the windows, each weighted by the gradient of the output it made."""
+        x_padded = pad(x, problem.axes)
+        for n in range(problem.N):
+            for g, k in np.ndindex(problem.G, problem.K):
+                for p in np.ndindex(problem.out):
+                    seen = x_padded[(n, g, slice(None), *window(problem.axes, p))]
+                    out[g, k] += seen * dy[(n, g, k, *p)]
+
+    def pack(self, problem: ConvProblem, direction: Direction, w: Array) -> Array:
+        """Loops read the kernel as it is."""
+        return w
+
+    def why_not(self, problem: ConvProblem, direction: Direction, dtype: DType) -> str | None:
+        """Serve whatever direct summation serves today."""
+        return why_not_direct(problem, dtype)
+
+    def cost(self, problem: ConvProblem, direction: Direction, dtype: DType) -> Cost:
+        """Count a few NumPy calls for every output element."""
+        windows = problem.N * problem.G * problem.K * problem.pixels
+        channels = problem.N * problem.G * problem.C
+        padded = channels * math.prod(axis.padded for axis in problem.axes)
+        unpadded = channels * math.prod(problem.size)
+        # The padded copy, its crop, and one window's products.
+        elements = padded + unpadded + 2 * problem.C * problem.taps
+        return Cost(
+            multiplications=problem.products,
+            bytes_moved=2 * problem.products * dtype.itemsize,
+            workspace=elements * dtype.itemsize,
+            error_growth=problem.terms(direction) + 1,
+            calls=1 + 3 * windows,
+        )

@@ -1,0 +1,80 @@
+"""What an algorithm is: one file, one frozen stateless object with these methods.
+
+Arrays arrive in the inner layout (see `npconv.problem`), already cast to ``dtype``, and
+``out`` is a view of the caller's result. `npconv.execute` has cut the problem to the
+workspace; what an algorithm sees as a problem is often a tile of a larger one, with zero
+padding, no batch groups and no layout.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from npconv.cost import Cost
+from npconv.problem import Array, ConvProblem, Direction
+from npconv.scratch import Scratch
+
+DType = np.dtype[Any]
+
+
+class Algorithm(Protocol):
+    """One way to compute a convolution and both of its gradients."""
+
+    @property
+    def name(self) -> str:
+        """The name users pass as ``algorithm=``."""
+
+    @property
+    def engine(self) -> str:
+        """Which engine it belongs to: "numpy" or "compiled"."""
+
+    @property
+    def direct(self) -> bool:
+        """Whether it is direct summation, the only kind ``accuracy="strict"`` admits."""
+
+    def why_not(self, problem: ConvProblem, direction: Direction, dtype: DType) -> str | None:
+        """Say in one sentence why it cannot serve, or None: it promises to be correct."""
+
+    def cost(self, problem: ConvProblem, direction: Direction, dtype: DType) -> Cost:
+        """Count what this problem would take, computed in one piece."""
+
+    def pack(self, problem: ConvProblem, direction: Direction, w: Array) -> Array:
+        """Bring the kernel into the form the methods below take as ``w``."""
+
+    def forward(
+        self,
+        problem: ConvProblem,
+        x: Array,
+        w: Array,
+        *,
+        out: Array,
+        bias: Array | None,
+        scratch: Scratch,
+    ) -> None:
+        """Write ``y (N, G, K, *out)`` plus ``bias (G, K)`` into ``out``."""
+
+    def input_grad(
+        self, problem: ConvProblem, dy: Array, w: Array, *, out: Array, scratch: Scratch
+    ) -> None:
+        """Write ``dx (N, G, C, *size)`` into ``out``."""
+
+    def kernel_grad(
+        self, problem: ConvProblem, x: Array, dy: Array, *, out: Array, scratch: Scratch
+    ) -> None:
+        """Add ``dw (G, K, C, *kernel)`` to ``out``, image by image in their order."""
+
+
+SERVED_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def why_not_direct(problem: ConvProblem, dtype: DType) -> str | None:
+    """Say what direct summation does not serve yet; both of its algorithms share this."""
+    if dtype not in SERVED_DTYPES:
+        return f"it computes in float32 and float64 so far, not in {dtype}; cast the operands"
+    if problem.padding_mode != "zeros":
+        return f"it pads with zeros only so far, not with padding_mode={problem.padding_mode!r}"
+    if any(axis.input_dilation != 1 for axis in problem.axes):
+        return "it serves input_dilation=1 only so far"
+    return None

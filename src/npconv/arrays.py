@@ -1,0 +1,104 @@
+"""The gate for arrays: what may come in, and what a caller's ``out`` must be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from npconv.errors import DTypeError, ShapeError, UnsupportedError
+from npconv.problem import Array
+
+NUMBER_KINDS = "buifcO"
+
+
+def as_array(name: str, value: Any) -> Array:
+    """Return an ndarray of numbers: ndarrays and nested sequences of numbers, nothing else.
+
+    Raises
+    ------
+    DTypeError
+        Masked arrays, other libraries' arrays, strings, None, ragged lists: what NumPy might
+        convert, but not without losing or guessing something.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise DTypeError(f"{name} must not be a masked array; fill it first, with {name}.filled()")
+    if isinstance(value, np.ndarray):
+        array: Array = np.asarray(value)
+    elif isinstance(value, list | tuple):
+        array = _from_sequence(name, value)
+    elif isinstance(value, np.generic | int | float | complex):
+        raise ShapeError(f"{name} must be an array with axes, but it is the number {value!r}")
+    else:
+        raise DTypeError(
+            f"{name} must be a NumPy array or a nested sequence of numbers, "
+            f"but it is of type {type(value).__module__}.{type(value).__qualname__}"
+        )
+    # Kind V is also what extension dtypes such as bfloat16 report.
+    if array.dtype.kind not in NUMBER_KINDS and not _is_extension_number(array.dtype):
+        raise DTypeError(f"{name} must hold numbers, but its dtype is {array.dtype}")
+    return array
+
+
+def _is_extension_number(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind == "V" and dtype.names is None and dtype.type is not np.void
+
+
+def _from_sequence(name: str, value: Sequence[Any]) -> Array:
+    # An array of another library inside a list would be converted without a word.
+    first: Any = value
+    while isinstance(first, list | tuple) and first:
+        first = first[0]
+    if not isinstance(first, list | tuple | np.ndarray | np.generic | int | float | complex):
+        raise DTypeError(
+            f"{name} must be made of numbers, but it begins with a {type(first).__qualname__}"
+        )
+    try:
+        return np.array(value)
+    except (TypeError, ValueError) as error:
+        raise DTypeError(f"{name} must be rectangular and made of numbers: {error}") from None
+
+
+def check_shape(name: str, array: Array, shape: tuple[int, ...], why: str) -> None:
+    """Compare an array's shape with the one a problem gives it."""
+    if array.shape != shape:
+        raise ShapeError(f"{name} must have shape {shape} ({why}), but {name}.shape={array.shape}")
+
+
+def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], *operands: Array) -> None:
+    """Check that a caller's array can take the result without touching anything else."""
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+        raise DTypeError(f"out must be a NumPy array, but it is of type {type(out).__qualname__}")
+    if out.dtype != dtype:
+        raise DTypeError(f"out must have the result's dtype {dtype}, but out.dtype={out.dtype}")
+    check_shape("out", out, shape, "the result's")
+    if not out.flags.writeable:
+        raise UnsupportedError("out must be writable, but it is read-only")
+    if _may_overlap_itself(out):
+        raise UnsupportedError(
+            f"out must not overlap itself, but out.strides={out.strides} for out.shape={out.shape}"
+        )
+    for operand in operands:
+        if np.may_share_memory(out, operand) and _share(out, operand):
+            raise UnsupportedError("out must not overlap an operand; pass a separate array")
+
+
+def _share(a: Array, b: Array) -> bool:
+    try:
+        return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type] # any number is allowed
+    except np.exceptions.TooHardError:
+        return True
+
+
+def _may_overlap_itself(array: Array) -> bool:
+    """Whether some axis steps less far than the axes inside it extend."""
+    reach = array.itemsize
+    for stride, size in sorted(
+        (abs(stride), size) for stride, size in zip(array.strides, array.shape, strict=True)
+    ):
+        if size > 1:
+            if stride < reach:
+                return True
+            reach = stride * (size - 1) + reach
+    return False

@@ -1,0 +1,523 @@
+"""The general functions: convolution of any rank, its gradients, and its plans.
+
+Each is the same few steps: arrays through their gate, shapes and options through theirs
+(`ConvProblem.of`), a choice by the planner, and its run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, TypedDict, Unpack
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from npconv import execute
+from npconv.arrays import as_array, check_shape
+from npconv.errors import ShapeError, UnsupportedError
+from npconv.numbers import as_dtype, numbers_for
+from npconv.plan import Plan
+from npconv.planner import Choice, choose
+from npconv.problem import Array, ConvProblem, Direction
+from npconv.settings import current_settings
+from npconv.signatures import spelled_out
+
+
+class Geometry(TypedDict, total=False):
+    """Options that say which terms are summed; see `conv` for their meaning."""
+
+    stride: int | Sequence[int]
+    padding: int | str | Sequence[int] | Sequence[tuple[int, int]]
+    dilation: int | Sequence[int]
+    input_dilation: int | Sequence[int]
+    groups: int
+    batch_groups: int
+    padding_mode: str
+    layout: str | None
+    kernel_layout: str | None
+
+
+class Options(Geometry, total=False):
+    """All options of a call: the geometry, the numbers, the algorithm."""
+
+    dtype: DTypeLike | None
+    algorithm: str
+
+
+class OptionsWithOut(Options, total=False):
+    """Options of a call that returns one array."""
+
+    out: Array | None
+
+
+class ConvGradients(NamedTuple):
+    """Gradients with respect to each operand; None where it was not asked for.
+
+    Examples
+    --------
+    >>> import npconv
+    >>> npconv.ConvGradients(input=None, kernel=None, bias=None)._fields
+    ('input', 'kernel', 'bias')
+    """
+
+    input: Array | None
+    kernel: Array | None
+    bias: Array | None
+
+
+@spelled_out(Geometry)
+def conv(
+    input: Any,
+    kernel: Any,
+    bias: Any = None,
+    *,
+    dtype: DTypeLike | None = None,
+    algorithm: str = "auto",
+    out: Array | None = None,
+    **geometry: Unpack[Geometry],
+) -> Array:
+    """Convolve a batch of any spatial rank with a kernel, as deep learning means it.
+
+    Cross-correlation: the kernel is not flipped. The rank is ``input.ndim - 2``.
+
+    Parameters
+    ----------
+    input : array_like, shape (N, C_in, *spatial)
+        The batch, in ``layout``.
+    kernel : array_like, shape (C_out, C_in // groups, *kernel_size)
+        In ``kernel_layout``.
+    bias : array_like, shape (C_out,), optional
+        Added to every output of its channel, before the final rounding.
+    stride, dilation, input_dilation : int or one per axis
+        Step of the window; spacing of the kernel's elements; spacing of the input's.
+    padding : int, one per axis, (low, high) pairs, or a name
+        ``"valid"``, ``"same"``, ``"same_lower"`` and, for one axis, ``"causal"``. Negative
+        numbers in pairs crop. For one axis write ``[(1, 2)]``.
+    groups : int
+        Divides the channels into groups that do not see each other.
+    batch_groups : int
+        Divides batch and output channels instead; JAX's ``batch_group_count``.
+    padding_mode : {"zeros", "reflect", "replicate", "circular"}
+        Where padding takes its values from. This version serves zeros.
+    layout, kernel_layout : str, optional
+        Order of axes, such as ``"NHWC"`` and ``"HWIO"``; by default ``"NCHW"``, ``"OIHW"``.
+        Options per axis follow the order of ``layout``.
+    dtype : dtype, optional
+        Cast both operands to it first. By default NumPy's promotion decides.
+    algorithm : str
+        A name of `algorithms`, or "auto".
+    out : ndarray, optional
+        Array that takes the result: its exact shape and dtype, any strides.
+
+    Returns
+    -------
+    ndarray, shape (N // batch_groups, C_out, *out)
+        With ``out = (dilated + low + high - dilation * (kernel_size - 1) - 1) // stride + 1``
+        on each axis, where ``dilated = (size - 1) * input_dilation + 1``.
+
+    Raises
+    ------
+    ShapeError
+        Sizes or per-axis numbers that do not fit together.
+    DTypeError
+        Arguments of the wrong kind.
+    UnsupportedError
+        Unknown names, refused combinations, nothing that fits the workspace limit.
+    CapacityError
+        A result larger than the machine's memory.
+
+    Notes
+    -----
+    Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016.
+
+    Examples
+    --------
+    >>> import numpy as np, npconv
+    >>> x = np.arange(16.0).reshape(1, 1, 4, 4)
+    >>> npconv.conv(x, np.ones((1, 1, 2, 2)), stride=2)
+    array([[[[10., 18.],
+             [42., 50.]]]])
+    """
+    x, w, b = as_array("input", input), as_array("kernel", kernel), _as_bias(bias)
+    choice = _choose(Direction.FORWARD, x.shape, w.shape, x, w, dtype, algorithm, geometry)
+    return execute.forward(choice, x, w, b, out)
+
+
+def _conv_of_rank(rank: int, input: Any, kernel: Any, bias: Any, options: OptionsWithOut) -> Array:
+    """Convolve with the rank checked; an input without a batch axis is a batch of one."""
+    x = as_array("input", input)
+    if x.ndim == rank + 2:
+        return conv(x, kernel, bias, **options)
+    if x.ndim != rank + 1:
+        raise ShapeError(
+            f"conv{rank}d needs an input of {rank + 2} axes (batch, channels, {rank} spatial), or "
+            f"{rank + 1} without the batch, but it has {x.ndim}; input.shape={x.shape}"
+        )
+    layout = options.get("layout")
+    batch_axis = layout.index("N") if isinstance(layout, str) and "N" in layout else 0
+    out = options.get("out")
+    if isinstance(out, np.ndarray) and out.ndim == rank + 1:
+        options = {**options, "out": np.expand_dims(out, batch_axis)}
+    y = conv(np.expand_dims(x, batch_axis), kernel, bias, **options)
+    return out if out is not None else y.squeeze(batch_axis)
+
+
+@spelled_out(OptionsWithOut)
+def conv1d(input: Any, kernel: Any, bias: Any = None, **options: Unpack[OptionsWithOut]) -> Array:
+    """Convolve along one axis: `conv` with the rank checked, the batch axis optional.
+
+    Parameters
+    ----------
+    input : array_like, shape (N, C_in, L) or (C_in, L)
+    kernel : array_like, shape (C_out, C_in // groups, K)
+    bias : array_like, shape (C_out,), optional
+    **options
+        As for `conv`.
+
+    Returns
+    -------
+    ndarray, shape (N, C_out, L_out), or (C_out, L_out) for an input without batch
+
+    Raises
+    ------
+    ShapeError, DTypeError, UnsupportedError, CapacityError
+        As for `conv`.
+
+    Examples
+    --------
+    >>> import numpy as np, npconv
+    >>> npconv.conv1d(np.array([[1.0, 2.0, 4.0]]), np.array([[[-1.0, 1.0]]]))
+    array([[1., 2.]])
+    """
+    return _conv_of_rank(1, input, kernel, bias, options)
+
+
+@spelled_out(OptionsWithOut)
+def conv2d(input: Any, kernel: Any, bias: Any = None, **options: Unpack[OptionsWithOut]) -> Array:
+    """Convolve pictures: `conv` with the rank checked, the batch axis optional.
+
+    Parameters
+    ----------
+    input : array_like, shape (N, C_in, H, W) or (C_in, H, W)
+    kernel : array_like, shape (C_out, C_in // groups, K_h, K_w)
+    bias : array_like, shape (C_out,), optional
+    **options
+        As for `conv`.
+
+    Returns
+    -------
+    ndarray, shape (N, C_out, H_out, W_out), or (C_out, H_out, W_out) without batch
+
+    Raises
+    ------
+    ShapeError, DTypeError, UnsupportedError, CapacityError
+        As for `conv`.
+
+    Examples
+    --------
+    >>> import numpy as np, npconv
+    >>> npconv.conv2d(np.ones((3, 8, 8)), np.ones((4, 3, 3, 3)), padding="same").shape
+    (4, 8, 8)
+    """
+    return _conv_of_rank(2, input, kernel, bias, options)
+
+
+@spelled_out(OptionsWithOut)
+def conv3d(input: Any, kernel: Any, bias: Any = None, **options: Unpack[OptionsWithOut]) -> Array:
+    """Convolve volumes: `conv` with the rank checked, the batch axis optional.
+
+    Parameters
+    ----------
+    input : array_like, shape (N, C_in, D, H, W) or (C_in, D, H, W)
+    kernel : array_like, shape (C_out, C_in // groups, K_d, K_h, K_w)
+    bias : array_like, shape (C_out,), optional
+    **options
+        As for `conv`.
+
+    Returns
+    -------
+    ndarray, shape (N, C_out, D_out, H_out, W_out), or without N for an input without batch
+
+    Raises
+    ------
+    ShapeError, DTypeError, UnsupportedError, CapacityError
+        As for `conv`.
+
+    Examples
+    --------
+    >>> import numpy as np, npconv
+    >>> npconv.conv3d(np.ones((1, 1, 4, 4, 4)), np.ones((1, 1, 2, 2, 2)), stride=2).ravel()
+    array([8., 8., 8., 8., 8., 8., 8., 8.])
+    """
+    return _conv_of_rank(3, input, kernel, bias, options)
+
+
+@spelled_out(Geometry)
+def conv_output_shape(
+    input_shape: Sequence[int], kernel_shape: Sequence[int], **options: Unpack[Geometry]
+) -> tuple[int, ...]:
+    """Shape of what `conv` returns, from shapes alone.
+
+    Parameters
+    ----------
+    input_shape, kernel_shape : sequence of int
+        In ``layout`` and ``kernel_layout``.
+    **options
+        Stride, padding and so on, as for `conv`.
+
+    Returns
+    -------
+    tuple of int
+        In ``layout``.
+
+    Raises
+    ------
+    ShapeError, DTypeError, UnsupportedError
+        As for `conv`.
+
+    Examples
+    --------
+    >>> import npconv
+    >>> npconv.conv_output_shape((1, 3, 224, 224), (64, 3, 7, 7), stride=2, padding=3)
+    (1, 64, 112, 112)
+    """
+    return ConvProblem.of(input_shape, kernel_shape, **options).output_shape
+
+
+@spelled_out(Geometry)
+def conv_input_grad(
+    grad_output: Any,
+    kernel: Any,
+    input_shape: Sequence[int],
+    *,
+    dtype: DTypeLike | None = None,
+    algorithm: str = "auto",
+    out: Array | None = None,
+    **geometry: Unpack[Geometry],
+) -> Array:
+    """Gradient of `conv` with respect to its input.
+
+    Parameters
+    ----------
+    grad_output : array_like
+        Gradient with respect to the output; shaped like the output of the forward call.
+    kernel : array_like
+        The forward call's kernel.
+    input_shape : sequence of int
+        Shape of the forward call's input, in ``layout``; a stride may leave rows over, so
+        it does not follow from the other shapes.
+    dtype, algorithm, out, stride, padding, ...
+        The options of the forward call, as for `conv`.
+
+    Returns
+    -------
+    ndarray, shape input_shape
+
+    Raises
+    ------
+    ShapeError, DTypeError, UnsupportedError, CapacityError
+        As for `conv`.
+
+    Examples
+    --------
+    >>> import numpy as np, npconv
+    >>> npconv.conv_input_grad(np.ones((1, 1, 3)), np.array([[[1.0, 10.0]]]), (1, 1, 4))
+    array([[[ 1., 11., 11., 10.]]])
+    """
+    dy, w = as_array("grad_output", grad_output), as_array("kernel", kernel)
+    choice = _choose(Direction.INPUT_GRAD, input_shape, w.shape, dy, w, dtype, algorithm, geometry)
+    return execute.input_grad(choice, dy, w, out)
+
+
+@spelled_out(Geometry)
+def conv_kernel_grad(
+    grad_output: Any,
+    input: Any,
+    kernel_shape: Sequence[int],
+    *,
+    dtype: DTypeLike | None = None,
+    algorithm: str = "auto",
+    out: Array | None = None,
+    **geometry: Unpack[Geometry],
+) -> Array:
+    """Gradient of `conv` with respect to its kernel.
+
+    Parameters
+    ----------
+    grad_output : array_like
+        Gradient with respect to the output; shaped like the output of the forward call.
+    input : array_like
+        The forward call's input.
+    kernel_shape : sequence of int
+        Shape of the forward call's kernel, in ``kernel_layout``.
+    dtype, algorithm, out, stride, padding, ...
+        The options of the forward call, as for `conv`.
+
+    Returns
+    -------
+    ndarray, shape kernel_shape
+
+    Raises
+    ------
+    ShapeError, DTypeError, UnsupportedError, CapacityError
+        As for `conv`.
+
+    Examples
+    --------
+    >>> import numpy as np, npconv
+    >>> x = np.array([[[1.0, 2.0, 4.0, 8.0]]])
+    >>> npconv.conv_kernel_grad(np.ones((1, 1, 3)), x, (1, 1, 2))
+    array([[[ 7., 14.]]])
+    """
+    dy, x = as_array("grad_output", grad_output), as_array("input", input)
+    choice = _choose(
+        Direction.KERNEL_GRAD, x.shape, kernel_shape, dy, x, dtype, algorithm, geometry
+    )
+    return execute.kernel_grad(choice, dy, x, out)
+
+
+@spelled_out(Geometry)
+def conv_backward(
+    grad_output: Any,
+    input: Any,
+    kernel: Any,
+    *,
+    needs: Iterable[str] = ("input", "kernel", "bias"),
+    dtype: DTypeLike | None = None,
+    algorithm: str = "auto",
+    **geometry: Unpack[Geometry],
+) -> ConvGradients:
+    """Gradients of `conv` with respect to input, kernel and bias.
+
+    Parameters
+    ----------
+    grad_output : array_like
+        Gradient with respect to the output; shaped like the output of the forward call.
+    input, kernel : array_like
+        The forward call's operands.
+    needs : iterable of {"input", "kernel", "bias"}
+        Which gradients to compute; the others are None.
+    dtype, algorithm, stride, padding, ...
+        The options of the forward call, as for `conv`.
+
+    Returns
+    -------
+    ConvGradients
+        Named tuple ``(input, kernel, bias)``.
+
+    Raises
+    ------
+    ShapeError, DTypeError, UnsupportedError, CapacityError
+        As for `conv`.
+
+    Examples
+    --------
+    >>> import numpy as np, npconv
+    >>> x, w = np.ones((2, 3, 8, 8)), np.ones((4, 3, 3, 3))
+    >>> grads = npconv.conv_backward(np.ones((2, 4, 6, 6)), x, w, needs=["kernel", "bias"])
+    >>> grads.input is None, grads.kernel.shape, grads.bias
+    (True, (4, 3, 3, 3), array([72., 72., 72., 72.]))
+    """
+    wanted = _needs(needs)
+    dy = as_array("grad_output", grad_output)
+    x, w = as_array("input", input), as_array("kernel", kernel)
+    problem = ConvProblem.of(x.shape, w.shape, **geometry)
+    check_shape("grad_output", dy, problem.output_shape, "the output's")
+    # Choose for everything before computing anything, so that what fails fails at once.
+    settings = current_settings()
+    to_input, to_kernel = (
+        choose(
+            problem,
+            direction,
+            numbers_for(dy.dtype, other.dtype, dtype),
+            settings,
+            algorithm,
+        )
+        for direction, other in ((Direction.INPUT_GRAD, w), (Direction.KERNEL_GRAD, x))
+    )
+    return ConvGradients(
+        input=execute.input_grad(to_input, dy, w, None) if "input" in wanted else None,
+        kernel=execute.kernel_grad(to_kernel, dy, x, None) if "kernel" in wanted else None,
+        bias=execute.bias_grad(problem, to_kernel.numbers, dy) if "bias" in wanted else None,
+    )
+
+
+@spelled_out(Geometry)
+def plan_conv(
+    input_shape: Sequence[int],
+    kernel_shape: Sequence[int],
+    *,
+    dtype: DTypeLike = "float32",
+    direction: str = "forward",
+    algorithm: str = "auto",
+    **geometry: Unpack[Geometry],
+) -> Plan:
+    """Plan a convolution or one of its gradients, from shapes alone.
+
+    Parameters
+    ----------
+    input_shape, kernel_shape : sequence of int
+        Shapes of the forward call, whatever the direction.
+    dtype : dtype
+        Of both operands.
+    direction : {"forward", "input_grad", "kernel_grad"}
+        What the plan computes.
+    algorithm, stride, padding, ...
+        The options of the forward call, as for `conv`.
+
+    Returns
+    -------
+    Plan
+        Callable; ``print(plan)`` shows every candidate with its figures, or its reason.
+
+    Raises
+    ------
+    ShapeError, DTypeError, UnsupportedError
+        As for `conv`.
+
+    Examples
+    --------
+    >>> import npconv
+    >>> plan = npconv.plan_conv((8, 64, 56, 56), (64, 64, 3, 3), padding=1)
+    >>> plan.algorithm
+    'im2col'
+    """
+    problem = ConvProblem.of(input_shape, kernel_shape, **geometry)
+    names = [each.value for each in Direction]
+    if direction not in names:
+        raise UnsupportedError(
+            f"direction must be one of {', '.join(map(repr, names))}, but direction={direction!r}"
+        )
+    given = as_dtype(dtype)
+    numbers = numbers_for(given, given)
+    return Plan(choose(problem, Direction(direction), numbers, current_settings(), algorithm))
+
+
+# ---- shared steps ------------------------------------------------------------------------
+
+
+def _choose(
+    direction: Direction,
+    input_shape: Sequence[int],
+    kernel_shape: Sequence[int],
+    first: Array,
+    second: Array,
+    dtype: DTypeLike | None,
+    algorithm: str,
+    geometry: Geometry,
+) -> Choice:
+    problem = ConvProblem.of(input_shape, kernel_shape, **geometry)
+    numbers = numbers_for(first.dtype, second.dtype, dtype)
+    return choose(problem, direction, numbers, current_settings(), algorithm)
+
+
+def _as_bias(bias: Any) -> Array | None:
+    return None if bias is None else as_array("bias", bias)
+
+
+def _needs(needs: Iterable[str]) -> set[str]:
+    names = ConvGradients._fields
+    wanted = {needs} if isinstance(needs, str) else set(needs)
+    if not wanted <= set(names):
+        raise UnsupportedError(f"needs must be names out of {names}, but needs={needs!r}")
+    return wanted

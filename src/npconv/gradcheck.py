@@ -1,0 +1,285 @@
+"""Prove a gradient: compare it with differences, along random directions and elementwise.
+
+The idea: for ``L(x) = <v, f(x)>`` with a fixed random ``v``, the gradient that a backward
+function returns for ``grad_output = v`` must give every directional derivative of ``L``.
+A few random directions find almost any fault; then every element is checked by itself and
+the worst is named.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from npconv import functional
+from npconv.arrays import as_array
+from npconv.core import numerical_gradient
+from npconv.errors import DTypeError, ShapeError, UnsupportedError
+from npconv.problem import Array
+
+DIRECTIONS = 4
+
+GradFunction = Callable[..., Sequence[Array | None]]
+
+
+@dataclass(frozen=True)
+class GradcheckEntry:
+    """The comparison for one input: errors relative to the largest gradient element."""
+
+    name: str
+    directional_error: float
+    elementwise_error: float
+    worst: tuple[int, ...]
+    analytic: float
+    numeric: float
+    holds: bool
+
+
+@dataclass(frozen=True)
+class GradcheckReport:
+    """What `gradcheck` found; true when every gradient holds, and printable.
+
+    Attributes
+    ----------
+    entries : tuple of GradcheckEntry
+        One for each input (and parameter of a layer) that has a gradient.
+    rtol : float
+        What the errors were held against.
+    """
+
+    entries: tuple[GradcheckEntry, ...]
+    rtol: float
+
+    def __bool__(self) -> bool:
+        """Whether every gradient holds."""
+        return all(entry.holds for entry in self.entries)
+
+    def __str__(self) -> str:
+        """One line for each gradient: both errors, and the worst element both ways."""
+        lines = [f"gradcheck {'holds' if self else 'FAILED'} (rtol={self.rtol:g})"]
+        lines += [
+            f"  {'ok  ' if e.holds else 'FAIL'} {e.name}: directions {e.directional_error:.2e}, "
+            f"elements {e.elementwise_error:.2e}; worst at {e.worst}: "
+            f"analytic {e.analytic:.9g}, numeric {e.numeric:.9g}"
+            for e in self.entries
+        ]
+        return "\n".join(lines)
+
+
+def gradcheck(
+    f: Any,
+    inputs: Sequence[Any],
+    grads: GradFunction | None = None,
+    *,
+    h: float | None = None,
+    rtol: float = 1e-6,
+    seed: int = 0,
+) -> GradcheckReport:
+    """Compare analytic gradients with central differences, in float64.
+
+    Parameters
+    ----------
+    f : callable or layer
+        ``f(*inputs)`` gives an array. Without ``grads`` it is `conv` (or ``conv1d`` and so on,
+        also through `functools.partial` with options) or a layer with ``forward`` and
+        ``backward``, whose parameters are then checked as well.
+    inputs : sequence of array_like
+        Real arrays where to check; copied to float64, never written to.
+    grads : callable, optional
+        ``grads(grad_output, *inputs)`` gives a tuple, one gradient for each input, or None
+        for what is not to be checked.
+    h : float, optional
+        Step of the differences; by default ``eps**(1/3)`` times the largest input element,
+        but at least ``eps**(1/3)``.
+    rtol : float
+        Largest error allowed, relative to the largest element of the gradient.
+    seed : int
+        Of the random directions.
+
+    Returns
+    -------
+    GradcheckReport
+        False in a condition when a gradient fails; ``print`` shows both numbers.
+
+    Raises
+    ------
+    UnsupportedError
+        No backward function is known for ``f``.
+    ShapeError, DTypeError
+        A gradient of the wrong shape, or inputs that are not real.
+
+    Examples
+    --------
+    >>> import numpy as np, npconv
+    >>> rng = np.random.default_rng(0)
+    >>> x, w = rng.standard_normal((2, 3, 5, 5)), rng.standard_normal((4, 3, 3, 3))
+    >>> bool(npconv.gradcheck(npconv.conv, (x, w)))
+    True
+    >>> wrong = lambda g, x, w: tuple(1.001 * d for d in npconv.conv_backward(g, x, w)[:2])
+    >>> bool(npconv.gradcheck(npconv.conv, (x, w), wrong))
+    False
+    """
+    values = [_as_real(f"inputs[{i}]", value) for i, value in enumerate(inputs)]
+    rng = np.random.default_rng(seed)
+    names = [f"inputs[{i}]" for i in range(len(values))]
+    if grads is None and hasattr(f, "forward") and hasattr(f, "backward"):
+        layer_names, parameters = _parameters(f)
+        function, grads = _of_layer(f, layer_names)
+        names += layer_names
+        variables = [*values, *parameters]  # parameters are live: perturbing them is enough
+    else:
+        function, variables = f, values
+        grads = grads or _backward_of(f)
+
+    def output() -> Array:
+        return np.asarray(function(*values))
+
+    v = rng.standard_normal(output().shape)
+    analytic = grads(v, *values)
+    if len(analytic) != len(variables):
+        raise ShapeError(
+            f"grads must return one gradient for each of the {len(variables)} inputs, "
+            f"but it returned {len(analytic)}"
+        )
+    entries = []
+    for name, x, dx in zip(names, variables, analytic, strict=True):
+        if dx is not None:
+            step = _default_step(x) if h is None else h
+            gradient = np.array(dx, dtype=np.float64)
+            if gradient.shape != x.shape:
+                raise ShapeError(
+                    f"the gradient of {name} must have its shape {x.shape}, "
+                    f"but it has {gradient.shape}"
+                )
+            entries.append(
+                _compare(name, lambda: np.vdot(v, output()), x, gradient, step, rtol, rng)
+            )
+    return GradcheckReport(tuple(entries), rtol)
+
+
+def _compare(
+    name: str,
+    loss: Callable[[], Any],
+    x: Array,
+    gradient: Array,
+    h: float,
+    rtol: float,
+    rng: np.random.Generator,
+) -> GradcheckEntry:
+    """Compare the gradient of ``loss`` at ``x`` both ways."""
+    numeric = numerical_gradient(loss, x, h)
+    scale = max(np.abs(gradient).max(initial=0), np.abs(numeric).max(initial=0))
+    directional = max(
+        _directional_error(loss, x, gradient, h, rng.standard_normal(x.shape))
+        for _ in range(DIRECTIONS)
+    )
+    error = np.abs(gradient - numeric)
+    worst: tuple[int, ...] = ()
+    if error.size:
+        # NaN counts as the worst, so that it cannot hide behind a comparison.
+        worst = tuple(
+            int(i) for i in np.unravel_index(np.nan_to_num(error, nan=np.inf).argmax(), x.shape)
+        )
+    relative = float(error[worst] / scale) if error.size and scale else 0.0
+    return GradcheckEntry(
+        name=name,
+        directional_error=directional,
+        elementwise_error=relative,
+        worst=worst,
+        analytic=float(gradient[worst]) if error.size else 0.0,
+        numeric=float(numeric[worst]) if error.size else 0.0,
+        holds=bool(relative <= rtol and directional <= rtol),
+    )
+
+
+def _directional_error(
+    loss: Callable[[], Any], x: Array, gradient: Array, h: float, direction: Array
+) -> float:
+    """Compare one directional derivative; relative to the norms, as the sum's terms may cancel."""
+    length = np.linalg.norm(direction)
+    if not length:
+        return 0.0
+    direction = direction / length
+    kept = x.copy()
+    try:
+        x[...] = kept + h * direction
+        above = float(loss())
+        x[...] = kept - h * direction
+        below = float(loss())
+    finally:
+        x[...] = kept
+    numeric = (above - below) / (2 * h)
+    analytic = float(np.vdot(gradient, direction))
+    scale = float(np.linalg.norm(gradient))
+    return abs(analytic - numeric) / scale if scale else abs(numeric)
+
+
+def _default_step(x: Array) -> float:
+    """Balance truncation, of order h**2, against rounding, of order eps / h."""
+    largest = float(np.abs(x).max(initial=0))
+    return float(np.finfo(np.float64).eps ** (1 / 3)) * max(1.0, largest)
+
+
+def _as_real(name: str, value: Any) -> Array:
+    array = as_array(name, value)
+    if array.dtype.kind not in "buif":
+        raise DTypeError(f"{name} must hold real numbers, but its dtype is {array.dtype}")
+    return np.array(array, dtype=np.float64)
+
+
+# ---- backward functions that are known -----------------------------------------------------
+
+
+def _backward_of(f: Any) -> GradFunction:
+    """Find the backward of a function of `npconv.functional`, options included."""
+    options: dict[str, Any] = {}
+    while isinstance(f, functools.partial) and not f.args:
+        options = {**f.keywords, **options}
+        f = f.func
+    known = (functional.conv, functional.conv1d, functional.conv2d, functional.conv3d)
+    if f not in known:
+        names = ", ".join(function.__name__ for function in known)
+        raise UnsupportedError(
+            f"grads must be given for this f; without it, f is one of {names} "
+            "(also as functools.partial(f, stride=2)), or a layer with forward and backward"
+        )
+    options.pop("out", None)
+
+    def grads(grad_output: Array, *operands: Array) -> Sequence[Array | None]:
+        x, w, *bias = operands
+        gradients = functional.conv_backward(grad_output, x, w, **options)
+        return gradients[: 2 + len(bias)]
+
+    return grads
+
+
+def _parameters(layer: Any) -> tuple[list[str], list[Array]]:
+    """Name the live parameters of a layer: of `npconv.nn`, or a Conv2dNumpy."""
+    if hasattr(layer, "parameters"):
+        named = dict(layer.parameters())
+    else:
+        named = {"weight": layer.weight, "bias": layer.bias}
+    for name, array in named.items():
+        if array.dtype != np.float64:
+            raise DTypeError(
+                f"a layer is checked in float64, but its {name} is {array.dtype}; "
+                "make it with dtype=float64"
+            )
+    return list(named), list(named.values())
+
+
+def _of_layer(layer: Any, names: list[str]) -> tuple[Callable[..., Array], GradFunction]:
+    def grads(grad_output: Array, *inputs: Array) -> Sequence[Array | None]:
+        layer.forward(*inputs)
+        dx = layer.backward(grad_output)
+        if hasattr(layer, "gradients"):
+            named = dict(layer.gradients())
+        else:
+            named = {"weight": layer.weight_grad, "bias": layer.bias_grad}
+        return [dx, *(np.array(named[name]) for name in names)]
+
+    return layer.forward, grads

@@ -1,0 +1,176 @@
+"""Plans: what will run, printed, held and called."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from npconv import execute
+from npconv.arrays import as_array
+from npconv.errors import DTypeError, UnsupportedError
+from npconv.execute import Packed
+from npconv.planner import Candidate, Choice, choose
+from npconv.problem import Array, Direction
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A decision for one problem: which algorithm, cut how; made by `plan_conv`.
+
+    A plan depends on shapes, options, dtype and settings alone, and freezes them. Call it
+    with arrays of just those shapes and that dtype; ``print(plan)`` tells why it chose.
+
+    Raises
+    ------
+    ShapeError, DTypeError
+        When called with another shape or dtype than it was made for.
+
+    Examples
+    --------
+    >>> import numpy as np, npconv
+    >>> plan = npconv.plan_conv((1, 3, 8, 8), (4, 3, 3, 3), padding=1)
+    >>> plan.algorithm, plan.engine
+    ('im2col', 'numpy')
+    >>> plan(np.ones((1, 3, 8, 8), "float32"), np.ones((4, 3, 3, 3), "float32")).shape
+    (1, 4, 8, 8)
+    """
+
+    choice: Choice
+
+    @property
+    def algorithm(self) -> str:
+        """Name of the algorithm that will run."""
+        return self.choice.best.name
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine that will run it."""
+        return self.choice.best.algorithm.engine
+
+    @property
+    def workspace_bytes(self) -> int:
+        """Most bytes of working arrays that a call has alive at once: a bound that holds."""
+        return self.choice.best.workspace
+
+    @property
+    def error_growth(self) -> float:
+        """``g`` in ``|error| <= g * u * (|input| * |kernel|)``, ``u`` the unit round-off."""
+        return self.choice.best.cost.error_growth
+
+    def __call__(
+        self, first: Any, second: Any, bias: Any = None, out: Array | None = None
+    ) -> Array:
+        """Run the plan: ``(input, kernel)``, ``(grad_output, kernel)`` or ``(grad_output, input)``.
+
+        ``bias`` goes with the forward direction only; ``kernel`` may be a packed one.
+        """
+        names = {
+            Direction.FORWARD: ("input", "kernel"),
+            Direction.INPUT_GRAD: ("grad_output", "kernel"),
+            Direction.KERNEL_GRAD: ("grad_output", "input"),
+        }[self.choice.direction]
+        a = self._operand(names[0], first)
+        b = second if isinstance(second, Packed) else self._operand(names[1], second)
+        if self.choice.direction is Direction.FORWARD:
+            bias = None if bias is None else as_array("bias", bias)
+            return execute.forward(self.choice, a, b, bias, out)
+        if bias is not None:
+            raise UnsupportedError(f"bias is no part of direction={self.choice.direction.value!r}")
+        if self.choice.direction is Direction.INPUT_GRAD:
+            return execute.input_grad(self.choice, a, b, out)
+        if isinstance(b, Packed):
+            raise DTypeError("input must be an array, not a packed kernel")
+        return execute.kernel_grad(self.choice, a, b, out)
+
+    def _operand(self, name: str, value: Any) -> Array:
+        array = as_array(name, value)
+        if array.dtype != self.choice.numbers.result:
+            raise DTypeError(
+                f"{name} must have the plan's dtype {self.choice.numbers.result}, "
+                f"but {name}.dtype={array.dtype}; plan for that dtype, or cast"
+            )
+        return array
+
+    def pack(self, kernel: Any) -> Packed:
+        """Copy the kernel into the plan's own form, once for many calls."""
+        return execute.pack(self.choice, self._operand("kernel", kernel))
+
+    def measure(self) -> Plan:
+        """Time every able candidate on random data and return the plan of the fastest.
+
+        `naive` is left out beyond a million products. Medians of five calls decide.
+        """
+        c = self.choice
+        rng = np.random.default_rng(0)
+        shapes = {
+            Direction.FORWARD: (c.problem.input_shape, c.problem.kernel_shape),
+            Direction.INPUT_GRAD: (c.problem.output_shape, c.problem.kernel_shape),
+            Direction.KERNEL_GRAD: (c.problem.output_shape, c.problem.input_shape),
+        }[c.direction]
+        operands = [rng.standard_normal(shape).astype(c.numbers.result) for shape in shapes]
+        able = [x for x in c.candidates if not x.refusal]
+        if c.problem.products > 1_000_000:
+            able = [x for x in able if x.name != "naive"] or able
+        plans = [Plan(choose(c.problem, c.direction, c.numbers, c.settings, x.name)) for x in able]
+        return min(plans, key=lambda plan: _median_seconds(partial(plan, *operands)))
+
+    def __str__(self) -> str:
+        """Show every candidate with its figures, or its reason."""
+        c = self.choice
+        lines = [
+            _problem_text(c),
+            f"{self.algorithm} on the {self.engine} engine, accuracy {c.settings.accuracy!r}",
+            _tile_text(c),
+            "",
+            f"     {'algorithm':<11}{'cost':>10}{'products':>18}{'workspace':>14}{'growth':>11}",
+        ]
+        lines += [_candidate_line(candidate, c.best) for candidate in c.candidates]
+        lines += ["", NOTES.format(limit=c.settings.workspace_limit / 2**20)]
+        return "\n".join(lines)
+
+
+def _problem_text(choice: Choice) -> str:
+    p = choice.problem
+    return (
+        f"{choice.direction.value}: {p.input_shape} * {p.kernel_shape} -> {p.output_shape}, "
+        f"{choice.numbers.result}"
+    )
+
+
+def _candidate_line(candidate: Candidate, best: Candidate) -> str:
+    mark = "->" if candidate is best else ""
+    if candidate.refusal:
+        return f"  {mark:2} {candidate.name:<11}not able: {candidate.refusal}"
+    cost = candidate.cost
+    return (
+        f"  {mark:2} {candidate.name:<11}{cost.time:>10.3g}{cost.multiplications:>18,}"
+        f"{candidate.workspace / 2**20:>10.2f} MiB{cost.error_growth:>11.4g}"
+    )
+
+
+def _tile_text(choice: Choice) -> str:
+    cut = choice.cut
+    return (
+        f"tiles of up to {cut.images} images, {cut.groups} groups, {cut.K} output and "
+        f"{cut.C} input channels, {' x '.join(map(str, cut.positions))} positions"
+    )
+
+
+NOTES = """\
+workspace: at most {limit:g} MiB (workspace_limit)
+bits: an image's result does not depend on the batch it is in; it may depend on the number
+of BLAS threads, which this engine does not hold"""
+
+
+def _median_seconds(call: Callable[[], object]) -> float:
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return sorted(seconds)[2]

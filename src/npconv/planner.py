@@ -1,0 +1,140 @@
+"""Which algorithm, and cut how: asked once per problem, answered from shapes alone.
+
+Every algorithm says what it cannot do and what the rest costs; the cheapest able one
+serves. Nothing here looks at data, at the clock, at the batch size or at threads, so a
+choice is the same every time and for every batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from npconv.algorithms import REGISTRY
+from npconv.algorithms.protocol import Algorithm
+from npconv.cost import Cost
+from npconv.errors import UnsupportedError
+from npconv.numbers import Numbers
+from npconv.problem import ConvProblem, Direction
+from npconv.settings import Settings
+from npconv.tiling import Cut, find_cut
+
+# Beyond this many products the loops of `naive` are no answer any more, only a hang.
+NAIVE_PRODUCTS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One algorithm's answer: its cost and cut, or why not.
+
+    ``time`` is `Cost.time` of a single image: N must not change what is chosen.
+    """
+
+    algorithm: Algorithm
+    cost: Cost
+    time: float
+    cut: Cut | None
+    workspace: int
+    refusal: str | None
+
+    @property
+    def name(self) -> str:
+        """The algorithm's name."""
+        return self.algorithm.name
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What will run, and what else there was."""
+
+    problem: ConvProblem
+    direction: Direction
+    numbers: Numbers
+    settings: Settings
+    candidates: tuple[Candidate, ...]
+    best: Candidate
+
+    @property
+    def cut(self) -> Cut:
+        """The chosen candidate's cut."""
+        if self.best.cut is None:
+            raise AssertionError("a chosen candidate has a cut")
+        return self.best.cut
+
+
+@lru_cache(maxsize=1024)
+def choose(
+    problem: ConvProblem,
+    direction: Direction,
+    numbers: Numbers,
+    settings: Settings,
+    name: str = "auto",
+) -> Choice:
+    """Pick an algorithm for a problem, or raise UnsupportedError with every reason.
+
+    A forced ``name`` either serves or raises with its reason.
+    """
+    if name != "auto" and name not in REGISTRY:
+        names = ", ".join(map(repr, ("auto", *REGISTRY)))
+        raise UnsupportedError(f"algorithm must be one of {names}, but algorithm={name!r}")
+    candidates = tuple(
+        _ask(algorithm, problem, direction, numbers, settings) for algorithm in REGISTRY.values()
+    )
+    if name != "auto":
+        best = next(candidate for candidate in candidates if candidate.name == name)
+        if best.refusal:
+            raise UnsupportedError(f"algorithm={name!r} cannot serve here: {best.refusal}")
+    else:
+        able = [candidate for candidate in candidates if not candidate.refusal]
+        if not able:
+            raise UnsupportedError(_nobody(candidates))
+        best = min(able, key=lambda candidate: candidate.time)
+        _refuse_endless_loops(best, candidates, problem)
+    return Choice(problem, direction, numbers, settings, candidates, best)
+
+
+def _ask(
+    algorithm: Algorithm,
+    problem: ConvProblem,
+    direction: Direction,
+    numbers: Numbers,
+    settings: Settings,
+) -> Candidate:
+    dtype = numbers.accumulator
+    cost = algorithm.cost(problem, direction, dtype)
+    time = algorithm.cost(problem.one_image, direction, dtype).time
+    refusal = algorithm.why_not(problem, direction, dtype)
+    cut, workspace = None, cost.workspace
+    if not refusal and settings.accuracy == "strict" and not algorithm.direct:
+        refusal = "accuracy='strict' admits direct summation only"
+    if not refusal:
+        cut, workspace = find_cut(algorithm, problem, direction, dtype, settings.workspace_limit)
+        if cut is None:
+            refusal = (
+                f"its smallest tile needs {workspace:,} bytes of workspace, but "
+                f"workspace_limit={settings.workspace_limit:,}"
+            )
+    return Candidate(algorithm, cost, time, cut, workspace, refusal)
+
+
+def _refuse_endless_loops(
+    best: Candidate, candidates: tuple[Candidate, ...], problem: ConvProblem
+) -> None:
+    others = [c.workspace for c in candidates if c.name != "naive" and c.cut is None]
+    if best.name == "naive" and problem.products > NAIVE_PRODUCTS and others:
+        raise UnsupportedError(
+            f"only 'naive' fits the workspace limit, and its loops would form "
+            f"{problem.products:,} products; {_limit_advice(others)}, or ask for "
+            "algorithm='naive'"
+        )
+
+
+def _nobody(candidates: tuple[Candidate, ...]) -> str:
+    reasons = "; ".join(f"{c.name}: {c.refusal}" for c in candidates)
+    short = [c.workspace for c in candidates if "workspace_limit" in (c.refusal or "")]
+    advice = f"; {_limit_advice(short)}" if short else ""
+    return f"no algorithm can serve this problem ({reasons}){advice}"
+
+
+def _limit_advice(workspaces: list[int]) -> str:
+    return f"the smallest workspace_limit that works is {min(workspaces):,} bytes"

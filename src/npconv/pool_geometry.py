@@ -1,0 +1,219 @@
+"""The geometry of a pooling: which elements every window sees, cut into pieces of work.
+
+It adds to `Axis` what convolution does not have: `ceil_mode`, divisors of an average,
+and that a window never reads padding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from types import EllipsisType
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from npconv.arrays import check_shape
+from npconv.axis import Axis
+from npconv.errors import ShapeError
+from npconv.memory import new_array
+from npconv.numbers import DType
+from npconv.options import per_axis, resolve_axes
+from npconv.problem import Array, _layouts
+
+# Outputs per piece of work: a piece and its temporaries stay in a core's second-level
+# cache over all passes, and far below any workspace limit.
+TILE = 2**15
+
+Index: TypeAlias = tuple[slice | EllipsisType, ...]
+Tile: TypeAlias = tuple[slice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One axis of a pooling. Crops are already cut off, so no pad is negative."""
+
+    axis: Axis  # its high pad includes what a last window of ceil_mode hangs over
+    crop: int  # where the cropped input begins in the input
+    edge: int  # where padding ends, counted from where the low pad begins
+
+    @classmethod
+    def of(cls, given: Axis, ceil_mode: bool) -> Window:
+        """Cut the crops off, and let the last window hang over the edge."""
+        low, high = max(given.low, 0), max(given.high, 0)
+        size = given.size + min(given.low, 0) + min(given.high, 0)
+        axis = replace(given, size=size, low=low, high=high)
+        edge = axis.padded
+        if ceil_mode:
+            out = -(-(edge - axis.reach) // axis.stride) + 1
+            if (out - 1) * axis.stride >= size + low:
+                out -= 1  # it would begin beyond the input
+            axis = replace(axis, high=(out - 1) * axis.stride + axis.reach - size - low)
+        return cls(axis, max(-given.low, 0), edge)
+
+    def counts(self, include_pad: bool) -> Array:
+        """Count the kernel positions of every window on elements, or before the edge."""
+        first, stop = (0, self.edge) if include_pad else self._elements
+        t = np.arange(self.axis.out)[:, None] * self.axis.stride
+        t = t + np.arange(self.axis.kernel) * self.axis.dilation
+        counts: Array = ((first <= t) & (t < stop)).sum(axis=1)
+        return counts
+
+    @property
+    def _elements(self) -> tuple[int, int]:
+        return self.axis.low, self.axis.low + self.axis.size
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Shapes and windows of one pooling; the arrays inside are ``(N, C, *spatial)``."""
+
+    shape: tuple[int, ...]  # of the input, in the user's layout
+    order: tuple[int, ...]  # where N, C and the spatial axes stand in the layout
+    windows: tuple[Window, ...]
+
+    @classmethod
+    def of(
+        cls,
+        shape: tuple[int, ...],
+        kernel_size: Any,
+        stride: Any,
+        padding: Any,
+        dilation: Any,
+        ceil_mode: bool,
+        layout: Any,
+    ) -> Pool:
+        """Check shape and options against each other."""
+        rank = len(shape) - 2
+        if rank < 1:
+            raise ShapeError(
+                "input must have a batch axis, a channel axis and at least one spatial axis, "
+                f"3 axes or more, but it has {len(shape)}; input.shape={shape}"
+            )
+        letters, _ = _layouts(layout, None, rank)
+        space = [i for i in range(rank + 2) if not letters or letters[i] not in "NC"]
+        order = (letters.index("N"), letters.index("C"), *space) if letters else None
+        order = order or tuple(range(rank + 2))
+        kernel = per_axis("kernel_size", kernel_size, rank, at_least=1)
+        given = f"input.shape={shape}, kernel_size={kernel_size!r}"
+        axes = resolve_axes(
+            [shape[i] for i in order[2:]],
+            kernel,
+            stride=kernel if stride is None else stride,
+            padding=padding,
+            dilation=dilation,
+            given=given,
+        )
+        # "causal" pads exceed the half, but all its windows end on an element.
+        if not isinstance(padding, str):
+            _check_pads(axes, given)
+        return cls(shape, order, tuple(Window.of(axis, bool(ceil_mode)) for axis in axes))
+
+    @property
+    def rank(self) -> int:
+        """Count the spatial axes."""
+        return len(self.windows)
+
+    @property
+    def out(self) -> tuple[int, ...]:
+        """Spatial output size."""
+        return tuple(window.axis.out for window in self.windows)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the output in the user's layout."""
+        shape = list(self.shape)
+        for place, size in zip(self.order[2:], self.out, strict=True):
+            shape[place] = size
+        return tuple(shape)
+
+    # ---- arrays: (as the user sees it, as (N, C, *spatial)) ---------------------------
+
+    def view(self, array: Array) -> Array:
+        """View an array in the user's layout as ``(N, C, *spatial)``."""
+        return array.transpose(self.order)
+
+    def crop(self, x: Array) -> Array:
+        """View the part of the input, as ``(N, C, *spatial)``, that windows slide over."""
+        cut: Index = (..., *(slice(w.crop, w.crop + w.axis.size) for w in self.windows))
+        return self.view(x)[cut]
+
+    def new_output(self, dtype: DType) -> tuple[Array, Array]:
+        """Allocate an output; return it in the layout and as ``(N, C, *spatial)``."""
+        result = new_array("the output", self.output_shape, dtype)
+        return result, self.view(result)
+
+    def new_input_grad(self, dtype: DType) -> tuple[Array, Array]:
+        """Allocate zeros for the input; return them, and their part that windows see."""
+        result = new_array("the gradient of input", self.shape, dtype)
+        result[...] = 0
+        return result, self.crop(result)
+
+    def check_grad(self, dy: Array) -> None:
+        """Refuse a `grad_output` that is not of the output's shape."""
+        check_shape("grad_output", dy, self.output_shape, "the output's")
+
+    # ---- pieces of work ---------------------------------------------------------------
+
+    def tiles(self) -> Iterator[tuple[Tile, Tile, tuple[Axis, ...]]]:
+        """Cut the work up: (where in the cropped input, where in the output, geometry).
+
+        By images, then channels, then rows; where it cuts rows depends on no batch size.
+        """
+        N, C = (self.shape[i] for i in self.order[:2])
+        first, *rest = (window.axis for window in self.windows)
+        row = math.prod(axis.out for axis in rest)
+        rows = min(first.out, max(1, TILE // row))
+        planes = max(1, TILE // (row * first.out))
+        channels = max(1, min(C, planes))
+        images = max(1, planes // channels)
+        for p0 in range(0, first.out, rows):
+            p1 = min(p0 + rows, first.out)
+            lo, hi = first.reads(p0, p1)
+            axes = (first.tile((p0, p1), (lo, hi)), *rest)
+            for n in range(0, N, images):
+                for c in range(0, C, channels):
+                    lead = slice(n, min(n + images, N)), slice(c, min(c + channels, C))
+                    at_x = (*lead, slice(lo, hi), *(slice(0, a.size) for a in rest))
+                    at_y = (*lead, slice(p0, p1), *(slice(0, a.out) for a in rest))
+                    yield at_x, at_y, axes
+
+    def places(self, at_x: Tile, inputs: Index) -> Array:
+        """Flat positions over space, in the input, of the tile's `inputs`."""
+        spatial = [seen for seen in inputs if isinstance(seen, slice)]
+        total: Array = np.zeros((1,) * self.rank, np.int64)
+        for i, (window, tile, seen) in enumerate(zip(self.windows, at_x[2:], spatial, strict=True)):
+            t = np.arange(seen.start, seen.stop, seen.step) + tile.start + window.crop
+            inner = math.prod(self.shape[place] for place in self.order[2:][i + 1 :])
+            total = total + (t * inner).reshape(-1, *(1,) * (self.rank - i - 1))
+        return total
+
+
+def _check_pads(axes: Sequence[Axis], given: str) -> None:
+    for i, axis in enumerate(axes):
+        if max(axis.low, axis.high) > axis.reach // 2:
+            raise ShapeError(
+                f"padding must be at most half the window, {axis.reach} // 2 = "
+                f"{axis.reach // 2}, but spatial axis {i} is padded by "
+                f"({axis.low}, {axis.high}); {given}"
+            )
+
+
+@lru_cache(maxsize=256)
+def positions(axes: tuple[Axis, ...]) -> list[tuple[int, Index, Index]]:
+    """List (code, outputs, inputs) of each kernel position that sees elements.
+
+    The codes count the kernel positions in C order. The two indices lead over any number
+    of axes before the spatial ones. Remembered, as a network asks for the same few again
+    and again.
+    """
+    found: list[tuple[int, Index, Index]] = []
+    for code, r in enumerate(np.ndindex(*(axis.kernel for axis in axes))):
+        seen = [axis.seen(i) for axis, i in zip(axes, r, strict=True)]
+        if all(t.stop > t.start for _, t in seen):
+            outputs: Index = (..., *(p for p, _ in seen))
+            inputs: Index = (..., *(t for _, t in seen))
+            found.append((code, outputs, inputs))
+    return found

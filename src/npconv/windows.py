@@ -1,0 +1,103 @@
+"""Adjoint pairs of array rearrangements: im2col and col2im, pad and crop.
+
+Each pair is one linear map and its transpose: ``<A x, y> == <x, A^T y>`` for all x and y.
+None of them multiplies. Arrays have any number of leading axes (images, groups, channels)
+before the spatial ones, and every function works for any number of spatial axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from npconv.axis import Axis
+from npconv.problem import Array
+
+Index: TypeAlias = tuple[Any, ...]
+
+
+def _positions(axes: Sequence[Axis]) -> Iterator[tuple[Index, Index]]:
+    """Pair, for each kernel position, the column entries with the inputs seen there."""
+    for r in np.ndindex(*(axis.kernel for axis in axes)):
+        seen = [axis.seen(i) for axis, i in zip(axes, r, strict=True)]
+        outputs, inputs = zip(*seen, strict=True)
+        yield (..., *r, *outputs), (..., *inputs)
+
+
+def im2col(x: Array, axes: Sequence[Axis], col: Array | None = None) -> Array:
+    """Copy out what each kernel position sees: ``(..., H, W)`` to ``(..., R, S, P, Q)``.
+
+    Seen through one kernel position, all output positions together are just a strided
+    slice of the input. So there is one copy per kernel position, not one per output.
+    Outputs that look at padding there keep the zero.
+    """
+    shape = (
+        *x.shape[: x.ndim - len(axes)],
+        *(a.kernel for a in axes),
+        *(a.out for a in axes),
+    )
+    if col is None:
+        col = np.zeros(shape, x.dtype)
+    else:
+        col = col.reshape(shape)
+        col[...] = 0
+    for entries, inputs in _positions(axes):
+        col[entries] = x[inputs]
+    return col
+
+
+def col2im(col: Array, axes: Sequence[Axis], x: Array | None = None) -> Array:
+    """Add every column entry back where `im2col` read it: ``(..., R, S, P, Q)`` to ``(..., H, W)``.
+
+    The same slices as in `im2col`, with the arrow turned round. An input element that
+    several windows saw receives the sum of their entries; what was padding is dropped.
+    """
+    lead = col.shape[: col.ndim - 2 * len(axes)]
+    if x is None:
+        x = np.zeros((*lead, *(axis.size for axis in axes)), col.dtype)
+    else:
+        x[...] = 0
+    for entries, inputs in _positions(axes):
+        x[inputs] += col[entries]
+    return x
+
+
+def pad(x: Array, axes: Sequence[Axis]) -> Array:
+    """Surround the input with its zeros, or cut it where a pad is negative."""
+    lead = x.shape[: x.ndim - len(axes)]
+    padded = np.zeros((*lead, *(axis.padded for axis in axes)), x.dtype)
+    there, here = _kept(axes)
+    padded[there] = x[here]
+    return padded
+
+
+def crop(padded: Array, axes: Sequence[Axis]) -> Array:
+    """Drop the padding again (and give cut positions a zero): the adjoint of `pad`."""
+    lead = padded.shape[: padded.ndim - len(axes)]
+    x = np.zeros((*lead, *(axis.size for axis in axes)), padded.dtype)
+    there, here = _kept(axes)
+    x[here] = padded[there]
+    return x
+
+
+def window(axes: Sequence[Axis], p: Sequence[int]) -> Index:
+    """Give the slices of the padded input that the output at ``p`` reads."""
+    return tuple(
+        slice(i * axis.stride, i * axis.stride + axis.reach, axis.dilation)
+        for axis, i in zip(axes, p, strict=True)
+    )
+
+
+def _kept(axes: Sequence[Axis]) -> tuple[Index, Index]:
+    """Where padded input and input share elements, whatever the signs of the pads."""
+    here = []
+    for axis in axes:
+        lo = max(0, -axis.low)
+        here.append((lo, max(lo, min(axis.size, axis.size + axis.high))))
+    there = [(lo + axis.low, hi + axis.low) for axis, (lo, hi) in zip(axes, here, strict=True)]
+    return (..., *(slice(*pair) for pair in there)), (
+        ...,
+        *(slice(*pair) for pair in here),
+    )
