@@ -1,18 +1,19 @@
 """What a computation costs: counted from shapes, never measured.
 
 The planner compares costs; tests assert them. `Cost.time` turns counts into a number to
-compare by, with constants fitted once for a machine (see the table at its end).
+compare by.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# A product in a BLAS matrix product is the unit. The others were timed against it in
-# float32 on two cores of an AMD EPYC (Zen 3), 2026-11-22, by `benchmarks/fit_cost.py`.
+# A product inside a BLAS matrix product is the unit (about 1/40 ns on one core). A byte
+# written and read again costs some five of them, a NumPy call a few microseconds. These
+# are orders of magnitude, which is all that telling loops from a matrix product takes.
 COST_OF_PRODUCT = 1.0
 COST_OF_BYTE = 5.0
-COST_OF_CALL = 100_000.0  # one small NumPy call
+COST_OF_CALL = 100_000.0
 
 
 @dataclass(frozen=True, slots=True)

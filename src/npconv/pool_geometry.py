@@ -205,12 +205,12 @@ def _check_pads(axes: Sequence[Axis], given: str) -> None:
 def positions(axes: tuple[Axis, ...]) -> list[tuple[int, Index, Index]]:
     """List (code, outputs, inputs) of each kernel position that sees elements.
 
-    The codes count the kernel positions in C order. The two indices lead over any number
+    The codes count the kernel positions in C order, from 1. The two indices lead over any number
     of axes before the spatial ones. Remembered, as a network asks for the same few again
     and again.
     """
     found: list[tuple[int, Index, Index]] = []
-    for code, r in enumerate(np.ndindex(*(axis.kernel for axis in axes))):
+    for code, r in enumerate(np.ndindex(*(axis.kernel for axis in axes)), start=1):
         seen = [axis.seen(i) for axis, i in zip(axes, r, strict=True)]
         if all(t.stop > t.start for _, t in seen):
             outputs: Index = (..., *(p for p, _ in seen))

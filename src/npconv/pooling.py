@@ -193,11 +193,14 @@ def max_pool_backward(
     x, dy = pool.crop(x), pool.view(dy)
     for at_x, at_y, axes in pool.tiles():
         _, winner = _winners(x[at_x], axes)
-        dx_tile, dy_tile = dx[at_x], dy[at_y]
+        dx_tile, dy_tile = dx[at_x], np.ascontiguousarray(dy[at_y])
+        # A product is 5 times faster than `where`, but 0 * Inf would be NaN.
+        finite = bool(np.isfinite(dy_tile).all())
         for code, outputs, inputs in positions(axes):
-            won = winner[outputs] == code
-            # Not dy * won: 0 * Inf would put a NaN where nothing won.
-            dx_tile[inputs] += np.where(won, dy_tile[outputs], dtype.type(0))
+            won, share = winner[outputs] == code, dy_tile[outputs]
+            gained = share * won if finite else np.where(won, share, dtype.type(0))
+            part = dx_tile[inputs]
+            np.add(part, gained, out=part)
     return result.astype(dtype, copy=False)
 
 
@@ -316,28 +319,33 @@ def avg_pool_backward(
         share: Array = dy[at_y] / sizes
         dx_tile = dx[at_x]
         for _, outputs, inputs in positions(axes):
-            dx_tile[inputs] += share[outputs]
+            part = dx_tile[inputs]
+            np.add(part, share[outputs], out=part)
     return result.astype(dtype, copy=False)
 
 
 def _winners(x: Array, axes: tuple[Axis, ...]) -> tuple[Array, Array]:
-    """Find the maximum of every window, and the code of the kernel position that saw it."""
+    """Find the maximum of every window, and the code of the kernel position that saw it.
+
+    Masked assignments would say this more simply, but take 10 times as long as the
+    arithmetic here: their branches follow the data.
+    """
     shape = (*x.shape[: x.ndim - len(axes)], *(axis.out for axis in axes))
     where = positions(axes)
-    nobody = where[-1][0] + 1 if where else 0
     best = np.full(shape, _lowest(x.dtype), x.dtype)
-    winner = np.full(shape, nobody, np.min_scalar_type(nobody))
+    # 0 is the code of nobody: a window without elements.
+    winner = np.zeros(shape, np.min_scalar_type(where[-1][0] if where else 0))
     has_nan = x.dtype.kind == "f" and bool(np.isnan(x).any())
     for code, outputs, inputs in where:
         # One strided pass to gather; all that follows then runs over contiguous memory.
         seen = np.ascontiguousarray(x[inputs])
         held, holder = best[outputs], winner[outputs]
-        # A strict comparison leaves the first of equals; -inf must beat nobody all the same.
-        wins = (seen > held) | (holder == nobody)
+        # Strict, so that the first of equals stays; but -inf, too, wins against nobody.
+        wins = (seen > held) | (holder == 0)
         if has_nan:
             wins |= np.isnan(seen) & ~np.isnan(held)
-        np.copyto(held, seen, where=wins)
-        np.copyto(holder, code, where=wins)
+        np.maximum(held, seen, out=held)
+        np.maximum(holder, wins * winner.dtype.type(code), out=holder)  # codes increase
     return best, winner
 
 

@@ -18,7 +18,6 @@ from npconv.problem import ConvProblem, Direction
 
 # Several images or groups go into one tile up to this size; larger tiles leave the cache.
 CACHE_BYTES = 2 * 2**20
-MANY_IMAGES = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +133,7 @@ def find_cut(
         """Raise number i of the cut as far as it fits; say whether that is all of it."""
         fitting = _largest(whole[i], lambda n: bytes_of([*cut[:i], n, *cut[i + 1 :]]) <= limit)
         cut[i] = max(cut[i], fitting)
-        if i:  # make the pieces about equal; for images that would depend on the batch
+        if cut[i]:  # make the pieces about equal
             cut[i] = -(-whole[i] // -(-whole[i] // cut[i])) if whole[i] else cut[i]
         return cut[i] >= whole[i]
 
@@ -146,7 +145,10 @@ def find_cut(
         channels_whole = grow(K, limit // 2) and grow(C, limit // 2)
         if all(grow(i, limit) for i in reversed(positions)) and channels_whole:
             small = min(limit, CACHE_BYTES)
-            _ = grow(groups, small) and grow(images, small)
+            if grow(groups, small):
+                # Every further image takes the same again, so there is no need to search.
+                one, two = bytes_of(cut), bytes_of([2, *cut[1:]])
+                cut[images] = 1 + max(0, small - one) // max(two - one, 1)
         return _cut(cut), bytes_of(cut)
     return None, bytes_of(cut)
 
@@ -194,7 +196,7 @@ def _smallest(problem: ConvProblem, direction: Direction) -> Cut:
 
 def _whole(problem: ConvProblem, direction: Direction) -> Cut:
     positions = problem.size if direction is Direction.INPUT_GRAD else problem.out
-    return Cut(MANY_IMAGES, problem.G, problem.K, problem.C, positions)
+    return Cut(1, problem.G, problem.K, problem.C, positions)
 
 
 def _numbers(cut: Cut) -> list[int]:
@@ -208,7 +210,9 @@ def _cut(numbers: list[int]) -> Cut:
 
 def _largest(most: int, fits: Callable[[int], bool]) -> int:
     """Find the largest number up to ``most`` that fits, or 0; fitting is monotone."""
-    best, above = 0, most + 1
+    if fits(most):  # as nearly always
+        return most
+    best, above = 0, most
     while above - best > 1:
         middle = (best + above) // 2
         if fits(middle):
