@@ -8,6 +8,8 @@ before the spatial ones, and every function works for any number of spatial axes
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import product
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,10 +22,16 @@ Index: TypeAlias = tuple[Any, ...]
 
 def _positions(axes: Sequence[Axis]) -> Iterator[tuple[Index, Index]]:
     """Pair, for each kernel position, the column entries with the inputs seen there."""
-    for r in np.ndindex(*(axis.kernel for axis in axes)):
-        seen = [axis.seen(i) for axis, i in zip(axes, r, strict=True)]
+    for position in product(*(enumerate(_seen(axis)) for axis in axes)):
+        r, seen = zip(*position, strict=True)
         outputs, inputs = zip(*seen, strict=True)
         yield (..., *r, *outputs), (..., *inputs)
+
+
+@lru_cache(maxsize=1024)
+def _seen(axis: Axis) -> tuple[tuple[slice, slice], ...]:
+    """Answer `Axis.seen` for every kernel position, once for tiles of the same shape."""
+    return tuple(axis.seen(r) for r in range(axis.kernel))
 
 
 def im2col(x: Array, axes: Sequence[Axis], col: Array | None = None) -> Array:
@@ -43,6 +51,8 @@ def im2col(x: Array, axes: Sequence[Axis], col: Array | None = None) -> Array:
     else:
         col = col.reshape(shape)
         col[...] = 0
+    if not col.size:
+        return col  # without channels a kernel may be of any size, too large to walk over
     for entries, inputs in _positions(axes):
         col[entries] = x[inputs]
     return col
@@ -59,6 +69,8 @@ def col2im(col: Array, axes: Sequence[Axis], x: Array | None = None) -> Array:
         x = np.zeros((*lead, *(axis.size for axis in axes)), col.dtype)
     else:
         x[...] = 0
+    if not col.size:
+        return x
     for entries, inputs in _positions(axes):
         x[inputs] += col[entries]
     return x
