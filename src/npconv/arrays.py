@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from npconv.errors import DTypeError, ShapeError, UnsupportedError
+from npconv.numbers import holds_numbers
 from npconv.problem import Array
 
-NUMBER_KINDS = "buifcO"
+MOST_NESTING = 64  # NumPy's limit on axes
+ELEMENTS = (np.ndarray, np.generic, int, float, complex)
 
 
 def as_array(name: str, value: Any) -> Array:
@@ -35,29 +37,30 @@ def as_array(name: str, value: Any) -> Array:
             f"{name} must be a NumPy array or a nested sequence of numbers, "
             f"but it is of type {type(value).__module__}.{type(value).__qualname__}"
         )
-    # Kind V is also what extension dtypes such as bfloat16 report.
-    if array.dtype.kind not in NUMBER_KINDS and not _is_extension_number(array.dtype):
+    if not holds_numbers(array.dtype):
         raise DTypeError(f"{name} must hold numbers, but its dtype is {array.dtype}")
     return array
 
 
-def _is_extension_number(dtype: np.dtype[Any]) -> bool:
-    return dtype.kind == "V" and dtype.names is None and dtype.type is not np.void
-
-
 def _from_sequence(name: str, value: Sequence[Any]) -> Array:
-    # An array of another library inside a list would be converted without a word.
-    first: Any = value
-    while isinstance(first, list | tuple) and first:
-        first = first[0]
-    if not isinstance(first, list | tuple | np.ndarray | np.generic | int | float | complex):
-        raise DTypeError(
-            f"{name} must be made of numbers, but it begins with a {type(first).__qualname__}"
-        )
+    _check_elements(name, value, MOST_NESTING)
     try:
         return np.array(value)
     except (TypeError, ValueError) as error:
         raise DTypeError(f"{name} must be rectangular and made of numbers: {error}") from None
+
+
+def _check_elements(name: str, value: Sequence[Any], levels: int) -> None:
+    """Refuse what NumPy would convert without a word: masks, arrays of other libraries."""
+    if not levels:
+        raise DTypeError(f"{name} is nested more than {MOST_NESTING} levels deep, or in itself")
+    for element in value:
+        if isinstance(element, list | tuple):
+            _check_elements(name, element, levels - 1)
+        elif isinstance(element, np.ma.MaskedArray) or not isinstance(element, ELEMENTS):
+            raise DTypeError(
+                f"{name} must be made of numbers, but there is a {type(element).__qualname__} in it"
+            )
 
 
 def check_shape(name: str, array: Array, shape: tuple[int, ...], why: str) -> None:

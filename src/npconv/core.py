@@ -20,9 +20,10 @@ from npconv.arrays import as_array, check_shape
 from npconv.axis import Axis
 from npconv.errors import DTypeError, ShapeError, StateError, UnsupportedError
 from npconv.functional import conv, conv_input_grad, conv_kernel_grad
-from npconv.memory import new_array
+from npconv.memory import check_capacity, new_array
 from npconv.options import (
     check_options,
+    check_padding_mode,
     finite_number,
     per_axis,
     resolve_axes,
@@ -265,7 +266,7 @@ def col2im(
     kernel, out = tuple(a.kernel for a in axes), tuple(a.out for a in axes)
     check_shape("col", c, (N, C * math.prod(kernel), math.prod(out)), "im2col's for input_shape")
     x = new_array("the result", shape, c.dtype.newbyteorder("="))
-    return windows.col2im(c.reshape(N, C, *kernel, *out), axes, x)
+    return windows.col2im(c.reshape(N, C, *kernel, *out), axes, x) if x.size else x
 
 
 def _window_axes(
@@ -283,6 +284,7 @@ def _window_axes(
             f"{name} must have a batch axis, a channel axis and at least one spatial axis, but "
             f"{name}.shape={shape}"
         )
+    check_padding_mode(padding_mode)
     if padding_mode != "zeros":
         raise UnsupportedError(
             f"padding_mode={padding_mode!r} is not served by im2col and col2im yet; use 'zeros'"
@@ -375,6 +377,7 @@ class Conv2dNumpy:
             (R, S), stride=stride, padding=padding, dilation=dilation, padding_mode=padding_mode
         )
 
+        check_capacity("weight", (C_out, C_in // G, R, S), np.float64)
         fan_in = C_in // G * R * S
         self.weight: Array = np.sqrt(2 / fan_in) * np.random.randn(C_out, C_in // G, R, S)  # noqa: NPY002 - seeded as the contract says
         self.bias: Array = np.zeros(C_out)
@@ -535,9 +538,11 @@ def numerical_gradient(f: Callable[[], Any], x: Array, h: float = 1e-5) -> Array
     if x.dtype.kind != "f" or not x.flags.writeable:
         kind = "read-only" if x.dtype.kind == "f" else x.dtype
         raise DTypeError(f"x must be a writable array of floats, but it is {kind}")
+    if not callable(f):
+        raise DTypeError(f"f must be callable, but it is of type {type(f).__qualname__}")
     step = finite_number("h", h)
-    if step <= 0:
-        raise UnsupportedError(f"h must be positive, but h={h!r}")
+    if not 0 < step < float(np.finfo(x.dtype).max):
+        raise UnsupportedError(f"h must be positive and a {x.dtype}, but h={h!r}")
     gradient = np.empty(x.shape, np.float64)
     for i in np.ndindex(x.shape):
         kept = x[i]

@@ -46,15 +46,17 @@ def forward(
     check_shape("input", x, problem.input_shape, "the plan's")
     operands = [x, *_check_kernel(choice, w), *_check_bias(choice, bias)]
     y = _result(choice, problem.output_shape, out, operands)
+    if not y.size:
+        return y  # with one size 0 the others may be anything, too many to walk over
     x_view, y_view = problem.view_input(x), problem.view_output(y)
     if bias is not None:
-        bias = _cast(choice, bias).reshape(problem.G, problem.K)
+        bias = bias.reshape(problem.G, problem.K)
     run, scratch = choice.best.algorithm.forward, Scratch()
     with np.errstate(all="ignore"):
         for i, block in enumerate(blocks(problem, choice.cut)):
             part = block.problem(problem)
             packed = _packed_block(choice, w, i, block, part)
-            part_bias = None if bias is None else bias[block.groups, block.K]
+            part_bias = None if bias is None else _cast(choice, bias[block.groups, block.K])
             for tile in tiles(part, choice.direction, choice.cut):
                 run(
                     tile.problem,
@@ -75,6 +77,8 @@ def input_grad(choice: Choice, dy: Array, w: Array | Packed, out: Array | None) 
     problem = choice.problem
     check_shape("grad_output", dy, problem.output_shape, "the output's")
     dx = _result(choice, problem.input_shape, out, [dy, *_check_kernel(choice, w)])
+    if not dx.size:
+        return dx
     dy_view, dx_view = problem.view_output(dy), problem.view_input(dx)
     run, scratch = choice.best.algorithm.input_grad, Scratch()
     with np.errstate(all="ignore"):
@@ -101,6 +105,8 @@ def kernel_grad(choice: Choice, dy: Array, x: Array, out: Array | None) -> Array
     check_shape("grad_output", dy, problem.output_shape, "the output's")
     check_shape("input", x, problem.input_shape, "the plan's")
     dw = _result(choice, problem.kernel_shape, out, [dy, x])
+    if not dw.size:
+        return dw
     x_view, dy_view, dw_view = (
         problem.view_input(x),
         problem.view_output(dy),

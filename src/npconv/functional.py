@@ -6,7 +6,7 @@ Each is the same few steps: arrays through their gate, shapes and options throug
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
@@ -154,9 +154,15 @@ def _conv_of_rank(rank: int, input: Any, kernel: Any, bias: Any, options: Option
             f"{rank + 1} without the batch, but it has {x.ndim}; input.shape={x.shape}"
         )
     layout = options.get("layout")
-    batch_axis = layout.index("N") if isinstance(layout, str) and "N" in layout else 0
+    # Of a layout that is wrong, or too long, conv tells; here it must only do no harm.
+    batch_axis = min(layout.find("N"), rank + 1) if isinstance(layout, str) else 0
     out = options.get("out")
-    if isinstance(out, np.ndarray) and out.ndim == rank + 1:
+    if isinstance(out, np.ndarray):
+        if out.ndim != rank + 1:
+            raise ShapeError(
+                f"out must have {rank + 1} axes, without the batch as input has, but "
+                f"out.shape={out.shape}"
+            )
         options = {**options, "out": np.expand_dims(out, batch_axis)}
     y = conv(np.expand_dims(x, batch_axis), kernel, bias, **options)
     return out if out is not None else y.squeeze(batch_axis)
@@ -382,7 +388,7 @@ def conv_backward(
     input: Any,
     kernel: Any,
     *,
-    needs: Iterable[str] = ("input", "kernel", "bias"),
+    needs: Collection[str] = ("input", "kernel", "bias"),
     dtype: DTypeLike | None = None,
     algorithm: str = "auto",
     **geometry: Unpack[Geometry],
@@ -395,7 +401,7 @@ def conv_backward(
         Gradient with respect to the output; shaped like the output of the forward call.
     input, kernel : array_like
         The forward call's operands.
-    needs : iterable of {"input", "kernel", "bias"}
+    needs : collection of {"input", "kernel", "bias"}
         Which gradients to compute; the others are None.
     dtype, algorithm, stride, padding, ...
         The options of the forward call, as for `conv`.
@@ -484,7 +490,7 @@ def plan_conv(
     """
     problem = ConvProblem.of(input_shape, kernel_shape, **geometry)
     names = [each.value for each in Direction]
-    if direction not in names:
+    if not isinstance(direction, str) or direction not in names:
         raise UnsupportedError(
             f"direction must be one of {', '.join(map(repr, names))}, but direction={direction!r}"
         )
@@ -515,9 +521,11 @@ def _as_bias(bias: Any) -> Array | None:
     return None if bias is None else as_array("bias", bias)
 
 
-def _needs(needs: Iterable[str]) -> set[str]:
+def _needs(needs: Collection[str]) -> set[str]:
     names = ConvGradients._fields
-    wanted = {needs} if isinstance(needs, str) else set(needs)
-    if not wanted <= set(names):
+    wanted = [needs] if isinstance(needs, str) else needs
+    if not isinstance(wanted, Collection) or any(
+        not isinstance(name, str) or name not in names for name in wanted
+    ):
         raise UnsupportedError(f"needs must be names out of {names}, but needs={needs!r}")
-    return wanted
+    return set(wanted)

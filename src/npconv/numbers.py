@@ -53,9 +53,15 @@ def as_dtype(dtype: Any) -> DType:
     """Return a NumPy dtype of numbers, or raise DTypeError."""
     try:
         result = np.dtype(dtype)
-    except TypeError as error:
+    except (TypeError, ValueError, SyntaxError) as error:
         raise DTypeError(f"dtype must be a NumPy dtype, but dtype={dtype!r}: {error}") from None
-    if dtype is None or result.kind not in "buifcOV" or result.names is not None:
+    if dtype is None or not holds_numbers(result):
         raise DTypeError(f"dtype must be a dtype of numbers, but dtype={dtype!r}")
     native: DType = result.newbyteorder("=")
     return native
+
+
+def holds_numbers(dtype: DType) -> bool:
+    """Whether a dtype is one of numbers: NumPy's, objects, or an extension such as bfloat16."""
+    # Extension dtypes report kind V, as records and raw bytes do.
+    return dtype.kind in "buifcO" or (dtype.kind == "V" and dtype.type is not np.void)

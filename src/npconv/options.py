@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any
+
+import numpy as np
 
 from npconv.axis import Axis
 from npconv.errors import DTypeError, ShapeError, UnsupportedError
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 NAMED_PADDINGS = ("valid", "same", "same_lower", "causal")
+LARGEST = 2**63 - 1  # what NumPy can count to, and what a message can print
+MOST_AXES = 30  # NumPy arrays have 64 axes at most; columns have two for each spatial one
 
 
 def whole_number(name: str, value: Any, *, at_least: int, given: str = "") -> int:
     """Return ``value`` as an int: Python's and NumPy's integers, but no float and no bool."""
-    try:
-        # True is an int to Python; as a stride or a size it is a mistake.
-        number = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = None
+    number = _index(name, value)
     if number is None:
         raise DTypeError(f"{name} must be an integer, but {given or name}={value!r}")
     if number < at_least:
@@ -33,15 +33,39 @@ def whole_number(name: str, value: Any, *, at_least: int, given: str = "") -> in
     return number
 
 
+def _index(name: str, value: Any) -> int | None:
+    """Return an integer as Python's, None for any other kind; refuse what is beyond NumPy."""
+    try:
+        # True is an int to Python; as a stride or a size it is a mistake.
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
+    if number is not None and abs(number) > LARGEST:
+        raise ShapeError(
+            f"{name} must be at most {LARGEST} (2**63 - 1), which is as far as NumPy counts, "
+            f"but it has {number.bit_length()} bits"
+        )
+    return number
+
+
 def finite_number(name: str, value: Any) -> float:
     """Return ``value`` as a float: a finite real number, but no bool, string or array."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise DTypeError(f"{name} must be a finite real number, but {name}={value!r}")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an int beyond every float
+        number = math.inf
+    if not math.isfinite(number):
+        raise DTypeError(f"{name} must be a finite real number, but as a float it is {number}")
+    return number
 
 
 def _is_sequence(value: Any) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, str | bytes | dict | set)
+    """Whether there is one value per axis; sets have no order, generators are used up."""
+    if isinstance(value, str | bytes | bytearray | memoryview):
+        return False
+    return isinstance(value, Sequence | np.ndarray)
 
 
 def per_axis(name: str, value: Any, rank: int, *, at_least: int) -> tuple[int, ...]:
@@ -59,10 +83,7 @@ def per_axis(name: str, value: Any, rank: int, *, at_least: int) -> tuple[int, .
         )
     numbers = []
     for entry in value:
-        try:
-            number = None if isinstance(entry, bool) else operator.index(entry)
-        except TypeError:
-            number = None
+        number = _index(name, entry)
         if number is None:
             raise DTypeError(f"{name} must be an integer or one per axis, but {name}={shown!r}")
         if number < at_least:
@@ -93,6 +114,10 @@ def resolve_axes(
     given: str = "",
 ) -> tuple[Axis, ...]:
     """Build the geometry of every axis from the options, and check that the window fits."""
+    if len(size) > MOST_AXES:
+        raise UnsupportedError(
+            f"input can have at most {MOST_AXES} spatial axes, but it has {len(size)}; {given}"
+        )
     if any(k < 1 for k in kernel):
         raise ShapeError(f"kernel must have at least 1 element on every axis; {given}")
     bare = _bare_axes(size, kernel, stride, dilation, input_dilation)

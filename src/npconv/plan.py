@@ -14,6 +14,7 @@ from npconv import execute
 from npconv.arrays import as_array
 from npconv.errors import DTypeError, UnsupportedError
 from npconv.execute import Packed
+from npconv.memory import check_capacity
 from npconv.planner import Candidate, Choice, choose
 from npconv.problem import Array, Direction
 
@@ -89,7 +90,7 @@ class Plan:
 
     def _operand(self, name: str, value: Any) -> Array:
         array = as_array(name, value)
-        if array.dtype != self.choice.numbers.result:
+        if array.dtype.newbyteorder("=") != self.choice.numbers.result:
             raise DTypeError(
                 f"{name} must have the plan's dtype {self.choice.numbers.result}, "
                 f"but {name}.dtype={array.dtype}; plan for that dtype, or cast"
@@ -112,6 +113,8 @@ class Plan:
             Direction.INPUT_GRAD: (c.problem.output_shape, c.problem.kernel_shape),
             Direction.KERNEL_GRAD: (c.problem.output_shape, c.problem.input_shape),
         }[c.direction]
+        for shape in shapes:
+            check_capacity("a random operand", shape, np.float64)
         operands = [rng.standard_normal(shape).astype(c.numbers.result) for shape in shapes]
         able = [x for x in c.candidates if not x.refusal]
         if c.problem.products > 1_000_000:

@@ -62,7 +62,6 @@ class Choice:
         return self.best.cut
 
 
-@lru_cache(maxsize=1024)
 def choose(
     problem: ConvProblem,
     direction: Direction,
@@ -74,9 +73,20 @@ def choose(
 
     A forced ``name`` either serves or raises with its reason.
     """
-    if name != "auto" and name not in REGISTRY:
+    if not isinstance(name, str) or (name != "auto" and name not in REGISTRY):
         names = ", ".join(map(repr, ("auto", *REGISTRY)))
         raise UnsupportedError(f"algorithm must be one of {names}, but algorithm={name!r}")
+    return _choose(problem, direction, numbers, settings, name)
+
+
+@lru_cache(maxsize=1024)
+def _choose(
+    problem: ConvProblem,
+    direction: Direction,
+    numbers: Numbers,
+    settings: Settings,
+    name: str,
+) -> Choice:
     candidates = tuple(
         _ask(algorithm, problem, direction, numbers, settings) for algorithm in REGISTRY.values()
     )

@@ -195,8 +195,8 @@ class ConvProblem:
         kernel_layout: Any = None,
     ) -> ConvProblem:
         """Check shapes and options against each other and return the problem they pose."""
-        given_input = size_tuple("input.shape", input_shape)
-        given_kernel = size_tuple("kernel.shape", kernel_shape)
+        given_input = size_tuple("input_shape", input_shape)
+        given_kernel = size_tuple("kernel_shape", kernel_shape)
         shapes = f"input.shape={given_input}, kernel.shape={given_kernel}"
         rank = len(given_input) - 2
         if rank < 1:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Self
 
-from npconv.errors import UnsupportedError
+from npconv.errors import ConvError, UnsupportedError
 from npconv.options import whole_number
 
 ENGINES = ("numpy", "compiled")
@@ -109,15 +109,18 @@ def _from_environment() -> Settings:
         text = os.environ.get(variable, "")
         if not text:
             continue
-        if is_number and not text.isdecimal():
+        if is_number and not (text.isdecimal() and len(text) < 20):
             raise UnsupportedError(f"{variable} must be a positive integer, but it is {text!r}")
-        given[name] = int(text) if is_number else text
-    return replace(Settings(threads=usable_cpus()), **_checked(given))
+        try:
+            given |= _checked({name: int(text) if is_number else text})
+        except ConvError as error:
+            raise type(error)(f"{variable} in the environment: {error}") from None
+    return replace(Settings(threads=usable_cpus()), **given)
 
 
 def _checked(given: dict[str, Any]) -> dict[str, Any]:
     for name, names in (("engine", ENGINES), ("accuracy", ACCURACIES)):
-        if name in given and given[name] not in names:
+        if name in given and not (isinstance(given[name], str) and given[name] in names):
             raise UnsupportedError(
                 f"{name} must be one of {', '.join(map(repr, names))}, but {name}={given[name]!r}"
             )

@@ -179,8 +179,9 @@ def tile_bytes(
     x = tile.N * tile.G * tile.C * math.prod(tile.size)
     y = tile.N * tile.G * tile.K * tile.pixels
     w = tile.G * tile.K * tile.C * tile.taps
+    bias = tile.G * tile.K
     copies = {
-        Direction.FORWARD: x + w,
+        Direction.FORWARD: x + w + bias,
         Direction.INPUT_GRAD: y + w,
         Direction.KERNEL_GRAD: x + y + w,
     }[direction]

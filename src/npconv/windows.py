@@ -48,11 +48,11 @@ def im2col(x: Array, axes: Sequence[Axis], col: Array | None = None) -> Array:
     )
     if col is None:
         col = np.zeros(shape, x.dtype)
+    elif not col.size:
+        return col  # without channels a kernel may be of any size, too large to walk over
     else:
         col = col.reshape(shape)
         col[...] = 0
-    if not col.size:
-        return col  # without channels a kernel may be of any size, too large to walk over
     for entries, inputs in _positions(axes):
         col[entries] = x[inputs]
     return col
@@ -69,8 +69,6 @@ def col2im(col: Array, axes: Sequence[Axis], x: Array | None = None) -> Array:
         x = np.zeros((*lead, *(axis.size for axis in axes)), col.dtype)
     else:
         x[...] = 0
-    if not col.size:
-        return x
     for entries, inputs in _positions(axes):
         x[inputs] += col[entries]
     return x
