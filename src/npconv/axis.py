@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +74,25 @@ class Axis:
                 )
         return slice(0, 0), slice(0, 0)
 
+    @property
+    def has_holes(self) -> bool:
+        """Whether ``input_dilation`` leaves positions that hold no element."""
+        return self.input_dilation > 1 and self.size > 1
+
+    def is_hole(self, t: Any) -> Any:
+        """Whether positions ``t`` (one or an array) lie between two elements of the input."""
+        return (t >= 0) & (t < self.dilated) & (t % self.input_dilation != 0)
+
     def reads(self, p0: int, p1: int) -> tuple[int, int]:
-        """Give the range of inputs that outputs ``p0 .. p1 - 1`` read, through any ``r``."""
+        """Give the range of inputs that outputs ``p0 .. p1 - 1`` read, through any ``r``.
+
+        With holes it reaches to the next element on both sides, so that a hole at the
+        border is still between two elements, and not taken for padding.
+        """
         t0 = p0 * self.stride - self.low
         t1 = (p1 - 1) * self.stride - self.low + self.reach - 1
-        lo = max(0, -(-t0 // self.input_dilation))
-        hi = min(self.size, t1 // self.input_dilation + 1)
+        lo = max(0, t0 // self.input_dilation)
+        hi = min(self.size, -(-t1 // self.input_dilation) + 1)
         return (lo, hi) if lo < hi else (0, 0)
 
     def read_by(self, lo: int, hi: int) -> tuple[int, int]:

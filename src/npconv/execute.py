@@ -1,69 +1,59 @@
 """Run a choice on arrays: what is the same for every algorithm stands here.
 
-Casts, the result array, blocks and tiles, the accumulator. An algorithm sees one tile at a
-time, in the inner layout and the accumulator's dtype. Everything is checked before
-anything is written.
+Padding modes, blocks and tiles, the accumulator. An algorithm sees one tile at a time, in
+the inner layout and the accumulator's dtype, padded with zeros if at all. Everything is
+checked before anything is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from npconv.arrays import check_out, check_shape
-from npconv.errors import DTypeError, UnsupportedError
-from npconv.memory import new_array
+from npconv.arrays import check_shape
 from npconv.numbers import Numbers
+from npconv.operands import (
+    Packed,
+    cast,
+    check_bias,
+    check_kernel,
+    packed_block,
+    result,
+    takes_kernel,
+)
+from npconv.padding import Run, gather, padded_problem
 from npconv.planner import Choice
 from npconv.problem import Array, ConvProblem, Direction
+from npconv.ranges import check_range
 from npconv.scratch import Scratch
-from npconv.tiling import Block, blocks, tiles
-
-
-@dataclass(frozen=True)
-class Packed:
-    """A kernel in the form one plan multiplies with; made by `Plan.pack`.
-
-    Goes where that plan, or one equal in problem and algorithm, takes its kernel.
-    """
-
-    choice: Choice
-    blocks: tuple[Array, ...]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes the packed kernel holds."""
-        return sum(block.nbytes for block in self.blocks)
+from npconv.tiling import Block, Tile, blocks, gradient_tiles, tiles
 
 
 def forward(
     choice: Choice, x: Array, w: Array | Packed, bias: Array | None, out: Array | None
 ) -> Array:
     """Compute ``conv(x, w) + bias`` into ``out`` or a new array."""
-    problem = choice.problem
+    problem, numbers = choice.problem, choice.numbers
     check_shape("input", x, problem.input_shape, "the plan's")
-    operands = [x, *_check_kernel(choice, w), *_check_bias(choice, bias)]
-    y = _result(choice, problem.output_shape, out, operands)
+    operands = [x, *check_kernel(choice, w), *check_bias(numbers, problem.K * problem.G, bias)]
+    _check_range(choice, {"input": x}, w, bias)
+    y = result(numbers, problem.output_shape, out, operands)
     if not y.size:
         return y  # with one size 0 the others may be anything, too many to walk over
     x_view, y_view = problem.view_input(x), problem.view_output(y)
     if bias is not None:
         bias = bias.reshape(problem.G, problem.K)
-    run, scratch = choice.best.algorithm.forward, Scratch()
+    run, scratch, inner = choice.best.algorithm.forward, Scratch(), padded_problem(problem)
     with np.errstate(all="ignore"):
         for i, block in enumerate(blocks(problem, choice.cut)):
-            part = block.problem(problem)
-            packed = _packed_block(choice, w, i, block, part)
-            part_bias = None if bias is None else _cast(choice, bias[block.groups, block.K])
+            part = block.problem(inner)
+            packed = packed_block(choice, w, i, block, part)
+            part_bias = None if bias is None else cast(numbers, bias[block.groups, block.K])
             for tile in tiles(part, choice.direction, choice.cut):
                 run(
                     tile.problem,
-                    _cast(
-                        choice,
-                        x_view[(tile.images, block.groups, block.C, *tile.inputs)],
-                    ),
+                    cast(numbers, _inputs(problem, x_view, block, tile)),
                     packed,
                     out=y_view[(tile.images, block.groups, block.K, *tile.outputs)],
                     bias=part_bias,
@@ -72,64 +62,92 @@ def forward(
     return y
 
 
-def input_grad(choice: Choice, dy: Array, w: Array | Packed, out: Array | None) -> Array:
-    """Compute the gradient with respect to the input."""
-    problem = choice.problem
+def input_grad(
+    choice: Choice,
+    dy: Array,
+    w: Array | Packed,
+    bias: Array | None,
+    out: Array | None,
+    *,
+    conjugate: bool = True,
+) -> Array:
+    """Compute the gradient with respect to the input.
+
+    Transposed convolution is the same map, with a bias and without the conjugate that a
+    gradient of complex numbers has.
+    """
+    problem, numbers = choice.problem, choice.numbers
     check_shape("grad_output", dy, problem.output_shape, "the output's")
-    dx = _result(choice, problem.input_shape, out, [dy, *_check_kernel(choice, w)])
+    operands = [dy, *check_kernel(choice, w), *check_bias(numbers, problem.C * problem.G, bias)]
+    _check_range(choice, {"grad_output": dy}, w, bias)
+    dx = result(numbers, problem.input_shape, out, operands)
     if not dx.size:
         return dx
     dy_view, dx_view = problem.view_output(dy), problem.view_input(dx)
-    run, scratch = choice.best.algorithm.input_grad, Scratch()
+    if bias is not None:
+        bias = bias.reshape(problem.G, problem.C)
+    run, scratch, inner = choice.best.algorithm.input_grad, Scratch(), padded_problem(problem)
     with np.errstate(all="ignore"):
         for i, block in enumerate(blocks(problem, choice.cut)):
-            part = block.problem(problem)
-            packed = _packed_block(choice, w, i, block, part)
-            for tile in tiles(part, choice.direction, choice.cut):
-                run(
-                    tile.problem,
-                    _cast(
-                        choice,
-                        dy_view[(tile.images, block.groups, block.K, *tile.outputs)],
-                    ),
-                    packed,
-                    out=dx_view[(tile.images, block.groups, block.C, *tile.inputs)],
-                    scratch=scratch,
-                )
+            part = block.problem(inner)
+            packed = packed_block(choice, w, i, block, part, conjugate=conjugate)
+            for tile, pieces in gradient_tiles(part, problem, choice.cut):
+                place = dx_view[(tile.images, block.groups, block.C, *tile.inputs)]
+                total = place
+                if bias is not None or problem.padding_mode != "zeros":
+                    total = scratch.array("total", place.shape, numbers.accumulator)
+                    total[...] = 0
+                for piece, folds in pieces:
+                    box = (
+                        total
+                        if not folds
+                        else scratch.array(
+                            "box", _input_tile_shape(piece.problem), numbers.accumulator
+                        )
+                    )
+                    run(
+                        piece.problem,
+                        cast(
+                            numbers, dy_view[(tile.images, block.groups, block.K, *piece.outputs)]
+                        ),
+                        packed,
+                        out=box,
+                        scratch=scratch,
+                    )
+                    if folds:
+                        _fold(box, folds, total)
+                if bias is not None:
+                    total += _beside(cast(numbers, bias[block.groups, block.C]), problem.rank)
+                if total is not place:
+                    place[...] = total
     return dx
 
 
-def kernel_grad(choice: Choice, dy: Array, x: Array, out: Array | None) -> Array:
+def kernel_grad(
+    choice: Choice, dy: Array, x: Array, out: Array | None, *, conjugate: bool = True
+) -> Array:
     """Compute the gradient with respect to the kernel: tiles add up in their fixed order."""
-    problem = choice.problem
+    problem, numbers = choice.problem, choice.numbers
     check_shape("grad_output", dy, problem.output_shape, "the output's")
     check_shape("input", x, problem.input_shape, "the plan's")
-    dw = _result(choice, problem.kernel_shape, out, [dy, x])
+    _check_range(choice, {"grad_output": dy, "input": x}, None, None)
+    dw = result(numbers, problem.kernel_shape, out, [dy, x])
     if not dw.size:
         return dw
-    x_view, dy_view, dw_view = (
-        problem.view_input(x),
-        problem.view_output(dy),
-        problem.view_kernel(dw),
-    )
-    run, scratch = choice.best.algorithm.kernel_grad, Scratch()
+    x_view, dy_view = problem.view_input(x), problem.view_output(dy)
+    dw_view = problem.view_kernel(dw)
+    run, scratch, inner = choice.best.algorithm.kernel_grad, Scratch(), padded_problem(problem)
     with np.errstate(all="ignore"):
         for block in blocks(problem, choice.cut):
-            part = block.problem(problem)
+            part = block.problem(inner)
             shape = (part.G, part.K, part.C, *part.kernel)
-            total = scratch.array("accumulator", shape, choice.numbers.accumulator)
+            total = scratch.array("total", shape, numbers.accumulator)
             total[...] = 0
             for tile in tiles(part, choice.direction, choice.cut):
                 run(
                     tile.problem,
-                    _cast(
-                        choice,
-                        x_view[(tile.images, block.groups, block.C, *tile.inputs)],
-                    ),
-                    _cast(
-                        choice,
-                        dy_view[(tile.images, block.groups, block.K, *tile.outputs)],
-                    ),
+                    cast(numbers, _inputs(problem, x_view, block, tile), conjugate=conjugate),
+                    cast(numbers, dy_view[(tile.images, block.groups, block.K, *tile.outputs)]),
                     out=total,
                     scratch=scratch,
                 )
@@ -139,81 +157,61 @@ def kernel_grad(choice: Choice, dy: Array, x: Array, out: Array | None) -> Array
 
 def bias_grad(problem: ConvProblem, numbers: Numbers, dy: Array) -> Array:
     """Compute the gradient with respect to the bias: every output reads it once."""
+    check_range(numbers.result, problem.N * problem.pixels, {"grad_output": dy})
     axes = (0, *range(3, 3 + problem.rank))
-    db: Array = problem.view_output(dy).sum(axis=axes, dtype=numbers.accumulator)
-    return db.reshape(-1).astype(numbers.result, copy=False)
+    with np.errstate(all="ignore"):
+        db: Array = problem.view_output(dy).sum(axis=axes, dtype=numbers.accumulator)
+        return db.reshape(-1).astype(numbers.result, copy=False)
 
 
 def pack(choice: Choice, w: Array) -> Packed:
     """Copy a kernel into the form the choice's algorithm multiplies with."""
-    if choice.direction is Direction.KERNEL_GRAD:
-        raise UnsupportedError("direction='kernel_grad' takes no kernel, so there is none to pack")
-    _check_kernel(choice, w)
-    packed = []
+    takes_kernel(choice)
+    check_kernel(choice, w)
+    inner, packed = padded_problem(choice.problem), []
+    conjugate = choice.direction is Direction.INPUT_GRAD
     for i, block in enumerate(blocks(choice.problem, choice.cut)):
-        form = _packed_block(choice, w, i, block, block.problem(choice.problem))
+        form = packed_block(choice, w, i, block, block.problem(inner), conjugate=conjugate)
         packed.append(form.copy() if np.shares_memory(form, w) else form)
         packed[-1].flags.writeable = False
-    return Packed(choice, tuple(packed))
+    extremes = np.array([w.min(), w.max()]) if w.size and w.dtype.kind in "biu" else w[:0]
+    return Packed(choice, tuple(packed), extremes)
 
 
-# ---- operands and results ------------------------------------------------------------------
+def _inputs(problem: ConvProblem, x: Array, block: Block, tile: Tile) -> Array:
+    """Read what a tile's outputs see; a box of the padded input where a mode repeats it."""
+    x = x[tile.images, block.groups, block.C]
+    if problem.padding_mode == "zeros":
+        index: tuple[Any, ...] = (..., *tile.inputs)
+        return x[index]
+    return gather(x, problem.axes, problem.padding_mode, tile.inputs)
 
 
-def _packed_block(
-    choice: Choice, w: Array | Packed, i: int, block: Block, part: ConvProblem
-) -> Array:
-    if isinstance(w, Packed):
-        return w.blocks[i]
-    w = choice.problem.view_kernel(w)[block.groups, block.K, block.C]
-    return choice.best.algorithm.pack(part, choice.direction, _cast(choice, w))
+def _fold(box: Array, folds: tuple[Run, ...], total: Array) -> None:
+    """Add a box of the padded gradient where its runs say; the adjoint of `gather`."""
+    for i, run in enumerate(folds, box.ndim - len(folds)):
+        box = run.turned(box, i)
+    index: tuple[Any, ...] = (..., *(run.repeated() for run in folds))
+    total[index] += box
 
 
-def _check_kernel(choice: Choice, w: Array | Packed) -> Sequence[Array]:
-    if not isinstance(w, Packed):
-        check_shape("kernel", w, choice.problem.kernel_shape, "the plan's")
-        return (w,)
-    mine = (
-        choice.problem,
-        choice.direction,
-        choice.numbers,
-        choice.best.name,
-        choice.cut,
-    )
-    made = w.choice
-    if mine != (made.problem, made.direction, made.numbers, made.best.name, made.cut):
-        raise UnsupportedError(
-            "kernel was packed by a plan for another problem or algorithm: "
-            f"{made.best.name} for kernel {made.problem.kernel_shape} of {made.numbers.result}, "
-            f"here {choice.best.name} for kernel {choice.problem.kernel_shape} of "
-            f"{choice.numbers.result}; pack it with this plan"
-        )
-    return w.blocks
+def _beside(bias: Array, rank: int) -> Array:
+    """Stand ``(G, K)`` beside ``(N, G, K, *positions)``."""
+    return bias.reshape(*bias.shape, *(1,) * rank)
 
 
-def _check_bias(choice: Choice, bias: Array | None) -> Sequence[Array]:
-    if bias is None:
-        return ()
-    channels = choice.problem.K * choice.problem.G
-    check_shape("bias", bias, (channels,), "one number for each output channel")
-    if not np.can_cast(bias.dtype, choice.numbers.result, "same_kind"):
-        raise DTypeError(
-            f"bias of {bias.dtype} cannot be added to a result of {choice.numbers.result} "
-            "without losing its meaning (not a same-kind cast)"
-        )
-    return (bias,)
+def _input_tile_shape(problem: ConvProblem) -> tuple[int, ...]:
+    return (problem.N, problem.G, problem.C, *problem.size)
 
 
-def _cast(choice: Choice, array: Array) -> Array:
-    """Bring one tile of an operand into the dtype of the sums."""
-    array = array.astype(choice.numbers.result, copy=False)
-    return array.astype(choice.numbers.accumulator, copy=False)
-
-
-def _result(
-    choice: Choice, shape: tuple[int, ...], out: Array | None, operands: Sequence[Array]
-) -> Array:
-    if out is None:
-        return new_array("the result", shape, choice.numbers.result)
-    check_out(out, shape, choice.numbers.result, *operands)
-    return out
+def _check_range(
+    choice: Choice, operands: dict[str, Array], w: Array | Packed | None, bias: Array | None
+) -> None:
+    """Check integers by their true values, before they are cast or written."""
+    if choice.numbers.result.kind in "iu":
+        if isinstance(w, np.ndarray):
+            operands = {**operands, "kernel": w}
+        elif isinstance(w, Packed):
+            operands = {**operands, "kernel": w.extremes}
+        terms = choice.problem.terms(choice.direction)
+        check_range(choice.numbers.result, terms, operands, bias)

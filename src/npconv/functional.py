@@ -332,7 +332,7 @@ def conv_input_grad(
     """
     dy, w = as_array("grad_output", grad_output), as_array("kernel", kernel)
     choice = _choose(Direction.INPUT_GRAD, input_shape, w.shape, dy, w, dtype, algorithm, geometry)
-    return execute.input_grad(choice, dy, w, out)
+    return execute.input_grad(choice, dy, w, None, out)
 
 
 @spelled_out(Geometry)
@@ -442,9 +442,11 @@ def conv_backward(
         for direction, other in ((Direction.INPUT_GRAD, w), (Direction.KERNEL_GRAD, x))
     )
     return ConvGradients(
-        input=execute.input_grad(to_input, dy, w, None) if "input" in wanted else None,
+        input=execute.input_grad(to_input, dy, w, None, None) if "input" in wanted else None,
         kernel=execute.kernel_grad(to_kernel, dy, x, None) if "kernel" in wanted else None,
-        bias=execute.bias_grad(problem, to_kernel.numbers, dy) if "bias" in wanted else None,
+        bias=execute.bias_grad(problem, numbers_for(dy.dtype, dy.dtype, dtype), dy)
+        if "bias" in wanted
+        else None,
     )
 
 

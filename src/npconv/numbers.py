@@ -12,6 +12,10 @@ from npconv.errors import DTypeError
 
 DType = np.dtype[Any]
 
+# How much a kind of number can say; a cast to a lower rank loses meaning.
+_RANKS = {"b": 0, "u": 1, "i": 1, "f": 2, "V": 2, "c": 3}
+_HALVES = ("float16", "bfloat16")
+
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
@@ -21,22 +25,24 @@ class Numbers:
     accumulator: DType
 
     @property
-    def unit_roundoff(self) -> float:
-        """``u``: half the distance from 1 to the next number of the result dtype."""
-        return float(np.finfo(self.result).eps) / 2
+    def exact(self) -> bool:
+        """Whether there is no rounding at all: integers, and objects that stand for them."""
+        return self.accumulator.kind in "iO"
+
+    def growth(self, of_sums: float) -> float:
+        """Turn the error growth of sums into that of results, in the result's round-offs."""
+        if self.exact:
+            return 0.0
+        if self.result == self.accumulator:
+            return of_sums
+        # Sums formed in a finer dtype, and one rounding of them in the end.
+        finer = unit_roundoff(self.accumulator) / unit_roundoff(self.result)
+        return 1.0 + of_sums * finer * (1.0 + unit_roundoff(self.result))
 
 
 def numbers_for(first: DType, second: DType, dtype: DTypeLike | None = None) -> Numbers:
     """Decide the dtypes for two operands: NumPy's promotion, integers in int64."""
-    if dtype is not None:
-        result = as_dtype(dtype)
-        for operand in (first, second):
-            if not np.can_cast(operand, result, "same_kind"):
-                raise DTypeError(
-                    f"dtype={result} would lose the meaning of an operand of {operand} "
-                    f"(not a same-kind cast); cast it yourself if that is what you want"
-                )
-    else:
+    if dtype is None:
         try:
             result = np.result_type(first, second)
         except TypeError as error:
@@ -45,8 +51,38 @@ def numbers_for(first: DType, second: DType, dtype: DTypeLike | None = None) -> 
             ) from None
         if result.kind in "bui":
             result = np.dtype(np.int64)
+    else:
+        result = as_dtype(dtype)
+        if result.kind == "b":
+            raise DTypeError("dtype=bool cannot hold sums; use dtype='int64'")
+    for operand in (first, second):
+        if not keeps_meaning(operand, result):
+            raise DTypeError(
+                f"an operand of {operand} would lose its meaning in a result of {result}; "
+                "cast it yourself if that is what you want"
+            )
     result = result.newbyteorder("=")
-    return Numbers(result, result)
+    return Numbers(result, _accumulator(result))
+
+
+def keeps_meaning(operand: DType, result: DType) -> bool:
+    """Whether a cast loses range or digits at most: no fraction, imaginary part or exactness."""
+    if "O" in (operand.kind, result.kind):
+        return result.kind == "O" and operand.kind in "buiO"
+    return _RANKS[operand.kind] <= _RANKS[result.kind]
+
+
+def _accumulator(result: DType) -> DType:
+    if result.name in _HALVES:
+        return np.dtype(np.float32)
+    return np.dtype(np.int64) if result.kind in "ui" else result
+
+
+def unit_roundoff(dtype: DType) -> float:
+    """``u``: half the distance from 1 to the next number."""
+    if dtype.name == "bfloat16":  # 8 bits of significand, and unknown to np.finfo
+        return 2.0**-8
+    return float(np.finfo(dtype).eps) / 2
 
 
 def as_dtype(dtype: Any) -> DType:

@@ -13,8 +13,8 @@ import numpy as np
 from npconv import execute
 from npconv.arrays import as_array
 from npconv.errors import DTypeError, UnsupportedError
-from npconv.execute import Packed
 from npconv.memory import check_capacity
+from npconv.operands import Packed
 from npconv.planner import Candidate, Choice, choose
 from npconv.problem import Array, Direction
 
@@ -61,7 +61,7 @@ class Plan:
     @property
     def error_growth(self) -> float:
         """``g`` in ``|error| <= g * u * (|input| * |kernel|)``, ``u`` the unit round-off."""
-        return self.choice.best.cost.error_growth
+        return self.choice.error_growth
 
     def __call__(
         self, first: Any, second: Any, bias: Any = None, out: Array | None = None
@@ -83,7 +83,7 @@ class Plan:
         if bias is not None:
             raise UnsupportedError(f"bias is no part of direction={self.choice.direction.value!r}")
         if self.choice.direction is Direction.INPUT_GRAD:
-            return execute.input_grad(self.choice, a, b, out)
+            return execute.input_grad(self.choice, a, b, None, out)
         if isinstance(b, Packed):
             raise DTypeError("input must be an array, not a packed kernel")
         return execute.kernel_grad(self.choice, a, b, out)
@@ -132,7 +132,7 @@ class Plan:
             "",
             f"     {'algorithm':<11}{'cost':>10}{'products':>18}{'workspace':>14}{'growth':>11}",
         ]
-        lines += [_candidate_line(candidate, c.best) for candidate in c.candidates]
+        lines += [_candidate_line(candidate, c) for candidate in c.candidates]
         lines += ["", NOTES.format(limit=c.settings.workspace_limit / 2**20)]
         return "\n".join(lines)
 
@@ -145,14 +145,14 @@ def _problem_text(choice: Choice) -> str:
     )
 
 
-def _candidate_line(candidate: Candidate, best: Candidate) -> str:
-    mark = "->" if candidate is best else ""
+def _candidate_line(candidate: Candidate, choice: Choice) -> str:
+    mark = "->" if candidate is choice.best else ""
     if candidate.refusal:
         return f"  {mark:2} {candidate.name:<11}not able: {candidate.refusal}"
     cost = candidate.cost
     return (
         f"  {mark:2} {candidate.name:<11}{cost.time:>10.3g}{cost.multiplications:>18,}"
-        f"{candidate.workspace / 2**20:>10.2f} MiB{cost.error_growth:>11.4g}"
+        f"{candidate.workspace / 2**20:>10.2f} MiB{choice.numbers.growth(cost.error_growth):>11.4g}"
     )
 
 

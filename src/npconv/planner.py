@@ -13,11 +13,13 @@ from functools import lru_cache
 from npconv.algorithms import REGISTRY
 from npconv.algorithms.protocol import Algorithm
 from npconv.cost import Cost
+from npconv.cutting import find_cut
 from npconv.errors import UnsupportedError
 from npconv.numbers import Numbers
+from npconv.padding import padded_problem
 from npconv.problem import ConvProblem, Direction
 from npconv.settings import Settings
-from npconv.tiling import Cut, find_cut
+from npconv.tiling import Cut
 
 # Beyond this many products the loops of `naive` are no answer any more, only a hang.
 NAIVE_PRODUCTS = 1_000_000
@@ -42,6 +44,11 @@ class Candidate:
         """The algorithm's name."""
         return self.algorithm.name
 
+    @property
+    def too_large(self) -> bool:
+        """Whether a larger workspace limit would make it able."""
+        return bool(self.refusal) and "workspace_limit" in str(self.refusal)
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -53,6 +60,11 @@ class Choice:
     settings: Settings
     candidates: tuple[Candidate, ...]
     best: Candidate
+
+    @property
+    def error_growth(self) -> float:
+        """``g`` for the result, in round-offs of its dtype."""
+        return self.numbers.growth(self.best.cost.error_growth)
 
     @property
     def cut(self) -> Cut:
@@ -111,14 +123,15 @@ def _ask(
     settings: Settings,
 ) -> Candidate:
     dtype = numbers.accumulator
-    cost = algorithm.cost(problem, direction, dtype)
-    time = algorithm.cost(problem.one_image, direction, dtype).time
-    refusal = algorithm.why_not(problem, direction, dtype)
+    inner = padded_problem(problem)  # padding modes are execute's
+    cost = algorithm.cost(inner, direction, dtype)
+    time = algorithm.cost(inner.one_image, direction, dtype).time
+    refusal = algorithm.why_not(inner, direction, dtype)
     cut, workspace = None, cost.workspace
     if not refusal and settings.accuracy == "strict" and not algorithm.direct:
         refusal = "accuracy='strict' admits direct summation only"
     if not refusal:
-        cut, workspace = find_cut(algorithm, problem, direction, dtype, settings.workspace_limit)
+        cut, workspace = find_cut(algorithm, problem, direction, numbers, settings.workspace_limit)
         if cut is None:
             refusal = (
                 f"its smallest tile needs {workspace:,} bytes of workspace, but "
@@ -130,7 +143,7 @@ def _ask(
 def _refuse_endless_loops(
     best: Candidate, candidates: tuple[Candidate, ...], problem: ConvProblem
 ) -> None:
-    others = [c.workspace for c in candidates if c.name != "naive" and c.cut is None]
+    others = [c.workspace for c in candidates if c.too_large]
     if best.name == "naive" and problem.products > NAIVE_PRODUCTS and others:
         raise UnsupportedError(
             f"only 'naive' fits the workspace limit, and its loops would form "
@@ -141,7 +154,7 @@ def _refuse_endless_loops(
 
 def _nobody(candidates: tuple[Candidate, ...]) -> str:
     reasons = "; ".join(f"{c.name}: {c.refusal}" for c in candidates)
-    short = [c.workspace for c in candidates if "workspace_limit" in (c.refusal or "")]
+    short = [c.workspace for c in candidates if c.too_large]
     advice = f"; {_limit_advice(short)}" if short else ""
     return f"no algorithm can serve this problem ({reasons}){advice}"
 

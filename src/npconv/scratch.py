@@ -23,6 +23,8 @@ class Scratch:
     def array(self, role: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Return an uninitialised C-contiguous array, valid until ``role`` is asked again."""
         dtype = np.dtype(dtype)
+        if dtype.hasobject:  # references cannot share bytes with numbers
+            return np.empty(shape, dtype)
         nbytes = math.prod(shape) * dtype.itemsize
         buffer = self._buffers.get(role)
         if buffer is None or buffer.size < nbytes:

@@ -7,17 +7,16 @@ never on the batch or on threads, so an image's bits do not depend on its compan
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
-from npconv.algorithms.protocol import Algorithm, DType
 from npconv.axis import Axis
+from npconv.padding import Run, runs
 from npconv.problem import ConvProblem, Direction
 
-# Several images or groups go into one tile up to this size; larger tiles leave the cache.
-CACHE_BYTES = 2 * 2**20
+_zip = partial(zip, strict=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +85,44 @@ def tiles(block: ConvProblem, direction: Direction, cut: Cut) -> Iterator[Tile]:
         yield Tile(problem, slice(n0, n1), inputs, outputs)
 
 
+def gradient_tiles(
+    block: ConvProblem, unpadded: ConvProblem, cut: Cut
+) -> Iterator[tuple[Tile, list[tuple[Tile, tuple[Run, ...]]]]]:
+    """Walk over tiles of an input gradient, each with the pieces to add up in it.
+
+    ``block`` is the problem over the padded input. With zeros a tile is its only piece.
+    Where padding repeated the input, each piece is a box of the padded gradient, and runs
+    that say where it belongs.
+    """
+    if unpadded.padding_mode == "zeros":
+        for tile in tiles(block, Direction.INPUT_GRAD, cut):
+            yield tile, [(tile, ())]
+        return
+    spread = [_pieces(axis.size, extent) for axis, extent in _zip(unpadded.axes, cut.positions)]
+    for (n0, n1), *ranges in product(_pieces(block.N, cut.images), *spread):
+        inputs = tuple(slice(*piece) for piece in ranges)
+        found = [
+            list(runs(axis, unpadded.padding_mode, place, extent))
+            for axis, place, extent in _zip(unpadded.axes, inputs, cut.positions)
+        ]
+        yield (
+            Tile(block, slice(n0, n1), inputs, ()),
+            [_box(block, slice(n0, n1), chosen) for chosen in product(*found)],
+        )
+
+
+def _box(
+    block: ConvProblem, images: slice, chosen: tuple[Run, ...]
+) -> tuple[Tile, tuple[Run, ...]]:
+    """Pose the problem of one box of padded positions, a run along each axis."""
+    inputs = [(run.start, run.stop) for run in chosen]
+    outputs = [axis.read_by(*piece) for axis, piece in _zip(block.axes, inputs)]
+    axes = tuple(axis.tile(o, i) for axis, o, i in _zip(block.axes, outputs, inputs))
+    problem = block.part(N=_length(images), G=block.G, K=block.K, C=block.C, axes=axes)
+    sides = (tuple(slice(*piece) for piece in side) for side in (inputs, outputs))
+    return Tile(problem, images, *sides), chosen
+
+
 def _bands(axis: Axis, direction: Direction, extent: int) -> Iterator[tuple[Axis, slice, slice]]:
     """Cut one axis along what is written; the other side follows from the geometry."""
     if direction is Direction.INPUT_GRAD:
@@ -107,117 +144,3 @@ def _pieces(count: int, extent: int) -> Iterator[tuple[int, int]]:
 
 def _length(part: slice) -> int:
     return int(part.stop - part.start)
-
-
-# ---- finding the cut --------------------------------------------------------------------
-
-
-def find_cut(
-    algorithm: Algorithm,
-    problem: ConvProblem,
-    direction: Direction,
-    dtype: DType,
-    limit: int,
-) -> tuple[Cut | None, int]:
-    """Find the largest worthwhile tile under ``limit`` bytes, for any number of images.
-
-    Returns the cut and the bytes its tiles need; the cut is None where even the smallest
-    tile needs more, and then the bytes are the smallest limit that works.
-    """
-    whole = _numbers(_whole(problem, direction))
-
-    def bytes_of(cut: list[int]) -> int:
-        return tile_bytes(algorithm, problem, direction, dtype, _cut(cut))
-
-    def grow(i: int, limit: int) -> bool:
-        """Raise number i of the cut as far as it fits; say whether that is all of it."""
-        fitting = _largest(whole[i], lambda n: bytes_of([*cut[:i], n, *cut[i + 1 :]]) <= limit)
-        cut[i] = max(cut[i], fitting)
-        if cut[i]:  # make the pieces about equal
-            cut[i] = -(-whole[i] // -(-whole[i] // cut[i])) if whole[i] else cut[i]
-        return cut[i] >= whole[i]
-
-    images, groups, K, C, *positions = range(len(whole))
-    cut = _numbers(_smallest(problem, direction))
-    if bytes_of(cut) <= limit:
-        # Channels first, as every band needs them all, but leave half of the room to bands;
-        # then whole rows before many rows; `all` stops at the first axis that is cut.
-        channels_whole = grow(K, limit // 2) and grow(C, limit // 2)
-        if all(grow(i, limit) for i in reversed(positions)) and channels_whole:
-            small = min(limit, CACHE_BYTES)
-            if grow(groups, small):
-                # Every further image takes the same again, so there is no need to search.
-                one, two = bytes_of(cut), bytes_of([2, *cut[1:]])
-                cut[images] = 1 + max(0, small - one) // max(two - one, 1)
-        return _cut(cut), bytes_of(cut)
-    return None, bytes_of(cut)
-
-
-def tile_bytes(
-    algorithm: Algorithm,
-    problem: ConvProblem,
-    direction: Direction,
-    dtype: DType,
-    cut: Cut,
-) -> int:
-    """Bound the bytes of working arrays that tiles of this cut take.
-
-    Operands are cast to ``dtype`` tile by tile; whether they need it is not known to a
-    plan, so the copies always count. The kernel gradient has an accumulator besides.
-    """
-    axes = []
-    for axis, extent in zip(problem.axes, cut.positions, strict=True):
-        outputs, inputs = extent, extent
-        if direction is Direction.INPUT_GRAD:
-            span = (extent - 1) * axis.input_dilation + axis.reach
-            outputs = min(axis.out, (span - 1) // axis.stride + 1)
-        else:
-            span = (extent - 1) * axis.stride + axis.reach
-            inputs = min(axis.size, (span - 1) // axis.input_dilation + 1)
-        axes.append(axis.tile((0, outputs), (0, inputs)))
-    tile = problem.part(N=cut.images, G=cut.groups, K=cut.K, C=cut.C, axes=tuple(axes))
-    x = tile.N * tile.G * tile.C * math.prod(tile.size)
-    y = tile.N * tile.G * tile.K * tile.pixels
-    w = tile.G * tile.K * tile.C * tile.taps
-    bias = tile.G * tile.K
-    copies = {
-        Direction.FORWARD: x + w + bias,
-        Direction.INPUT_GRAD: y + w,
-        Direction.KERNEL_GRAD: x + y + w,
-    }[direction]
-    return algorithm.cost(tile, direction, dtype).workspace + copies * dtype.itemsize
-
-
-def _smallest(problem: ConvProblem, direction: Direction) -> Cut:
-    """One of everything, but for the channels that are summed over."""
-    K = problem.K if direction is Direction.INPUT_GRAD else min(1, problem.K)
-    C = problem.C if direction is Direction.FORWARD else min(1, problem.C)
-    return Cut(1, 1, K, C, (1,) * problem.rank)
-
-
-def _whole(problem: ConvProblem, direction: Direction) -> Cut:
-    positions = problem.size if direction is Direction.INPUT_GRAD else problem.out
-    return Cut(1, problem.G, problem.K, problem.C, positions)
-
-
-def _numbers(cut: Cut) -> list[int]:
-    return [cut.images, cut.groups, cut.K, cut.C, *cut.positions]
-
-
-def _cut(numbers: list[int]) -> Cut:
-    images, groups, K, C, *positions = numbers
-    return Cut(images, groups, K, C, tuple(positions))
-
-
-def _largest(most: int, fits: Callable[[int], bool]) -> int:
-    """Find the largest number up to ``most`` that fits, or 0; fitting is monotone."""
-    if fits(most):  # as nearly always
-        return most
-    best, above = 0, most
-    while above - best > 1:
-        middle = (best + above) // 2
-        if fits(middle):
-            best = middle
-        else:
-            above = middle
-    return best

@@ -8,7 +8,7 @@ before the spatial ones, and every function works for any number of spatial axes
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
 from itertools import product
 from typing import Any, TypeAlias
 
@@ -75,7 +75,7 @@ def col2im(col: Array, axes: Sequence[Axis], x: Array | None = None) -> Array:
 
 
 def pad(x: Array, axes: Sequence[Axis]) -> Array:
-    """Surround the input with its zeros, or cut it where a pad is negative."""
+    """Surround the input with zeros, or cut it where a pad is negative; spread it apart."""
     lead = x.shape[: x.ndim - len(axes)]
     padded = np.zeros((*lead, *(axis.padded for axis in axes)), x.dtype)
     there, here = _kept(axes)
@@ -100,14 +100,40 @@ def window(axes: Sequence[Axis], p: Sequence[int]) -> Index:
     )
 
 
+def padded_terms(axes: Sequence[Axis]) -> Array | None:
+    """Tell which padded positions are terms; None where all are: there are no holes.
+
+    A position is a hole of ``input_dilation`` if it is one along any axis.
+    """
+    if not any(axis.has_holes for axis in axes):
+        return None
+    return _outer_and([~axis.is_hole(np.arange(axis.padded) - axis.low) for axis in axes])
+
+
+def column_terms(axes: Sequence[Axis]) -> Array | None:
+    """Tell which column entries ``(R, S, P, Q)`` are terms; None where all are."""
+    if not any(axis.has_holes for axis in axes):
+        return None
+    each = []
+    for axis in axes:
+        r, p = np.arange(axis.kernel)[:, np.newaxis], np.arange(axis.out)
+        each.append(~axis.is_hole(p * axis.stride + r * axis.dilation - axis.low))
+    terms = _outer_and(each)  # (R, P, S, Q)
+    rank = len(axes)
+    return terms.transpose(*range(0, 2 * rank, 2), *range(1, 2 * rank, 2))
+
+
+def _outer_and(each: list[Array]) -> Array:
+    return reduce(np.logical_and.outer, each)
+
+
 def _kept(axes: Sequence[Axis]) -> tuple[Index, Index]:
     """Where padded input and input share elements, whatever the signs of the pads."""
-    here = []
+    here, there = [], []
     for axis in axes:
-        lo = max(0, -axis.low)
-        here.append((lo, max(lo, min(axis.size, axis.size + axis.high))))
-    there = [(lo + axis.low, hi + axis.low) for axis, (lo, hi) in zip(axes, here, strict=True)]
-    return (..., *(slice(*pair) for pair in there)), (
-        ...,
-        *(slice(*pair) for pair in here),
-    )
+        step = axis.input_dilation
+        lo = max(0, -(axis.low // step))
+        hi = max(lo, min(axis.size, (axis.padded - 1 - axis.low) // step + 1))
+        here.append(slice(lo, hi))
+        there.append(slice(lo * step + axis.low, hi * step + axis.low, step))
+    return (..., *there), (..., *here)

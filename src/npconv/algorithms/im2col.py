@@ -22,9 +22,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npconv.algorithms.protocol import DType, why_not_direct
+from npconv.algorithms import holes
+from npconv.algorithms.protocol import DType, why_no_sums
 from npconv.cost import Cost
 from npconv.problem import Array, ConvProblem, Direction
+from npconv.products import matmul, matmul_workspace
 from npconv.scratch import Scratch
 from npconv.windows import col2im, im2col
 
@@ -51,7 +53,8 @@ class Im2col:
         col = self._columns(problem, x, scratch)
         # (N, G, K, P*Q) = (G, K, C*R*S) @ (N, G, C*R*S, P*Q)
         shape = (problem.N, problem.G, problem.K, problem.pixels)
-        y = np.matmul(w, col, out=scratch.array("product", shape, col.dtype))
+        y = matmul(w, col, out=scratch.array("product", shape, col.dtype))
+        holes.mend_outputs(problem, y, w, col)
         if bias is not None:
             y += bias[:, :, np.newaxis]
         out[...] = y.reshape(out.shape)
@@ -63,7 +66,7 @@ class Im2col:
         dy = dy.reshape(problem.N, problem.G, problem.K, problem.pixels)
         # (N, G, C*R*S, P*Q) = (G, C*R*S, K) @ (N, G, K, P*Q)
         shape = (problem.N, problem.G, problem.C * problem.taps, problem.pixels)
-        dcol = np.matmul(w.swapaxes(1, 2), dy, out=scratch.array("columns", shape, dy.dtype))
+        dcol = matmul(w.swapaxes(1, 2), dy, out=scratch.array("columns", shape, dy.dtype))
         dx = scratch.array("grad", out.shape, dy.dtype)
         col2im(dcol.reshape(*dx.shape[:3], *problem.kernel, *problem.out), problem.axes, dx)
         out[...] = dx
@@ -77,7 +80,8 @@ class Im2col:
         dw = scratch.array("product", (problem.G, problem.K, problem.C * problem.taps), col.dtype)
         for n in range(problem.N):
             # (G, K, C*R*S) = (G, K, P*Q) @ (G, P*Q, C*R*S)
-            np.matmul(dy[n], col[n].swapaxes(1, 2), out=dw)
+            matmul(dy[n], col[n].swapaxes(1, 2), out=dw)
+            holes.mend_kernel_grad(problem, dw, dy[n], col[n])
             out += dw.reshape(out.shape)
 
     def _columns(self, problem: ConvProblem, x: Array, scratch: Scratch) -> Array:
@@ -92,8 +96,10 @@ class Im2col:
         return np.ascontiguousarray(w.reshape(problem.G, problem.K, problem.C * problem.taps))
 
     def why_not(self, problem: ConvProblem, direction: Direction, dtype: DType) -> str | None:
-        """Serve whatever direct summation serves today."""
-        return why_not_direct(problem, dtype)
+        """Serve whatever can be multiplied as matrices of machine numbers."""
+        if dtype.kind == "O":
+            return "it multiplies matrices of machine numbers; exact objects are for 'naive'"
+        return why_no_sums(dtype)
 
     def cost(self, problem: ConvProblem, direction: Direction, dtype: DType) -> Cost:
         """Count the columns, and what the product writes before it goes to its place."""
@@ -111,7 +117,9 @@ class Im2col:
         return Cost(
             multiplications=problem.products,
             bytes_moved=(2 * columns + 2 * beside) * dtype.itemsize,
-            workspace=(columns + beside + dw) * dtype.itemsize,
+            workspace=(columns + beside + dw) * dtype.itemsize
+            + matmul_workspace(columns, y + dw, columns + beside, dtype)
+            + holes.workspace(problem, dtype),
             error_growth=problem.terms(direction) + 1,
             calls=10 + problem.taps + images,
         )

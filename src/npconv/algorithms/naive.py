@@ -6,6 +6,7 @@ This file is the meaning of convolution in npconv; every other algorithm is comp
 it. Letters are those of the table in `npconv.problem`; ``p`` is an output position and
 ``r`` a kernel position, (row, column) for pictures. ``g`` runs over groups: channels of
 one group never meet those of another, and with one group you may read past the ``g``.
+``terms`` is None but for ``input_dilation``, whose holes are no terms of the sum.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npconv.algorithms.protocol import DType, why_not_direct
+from npconv.algorithms.protocol import DType, why_no_sums
 from npconv.cost import Cost
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import Scratch
-from npconv.windows import crop, pad, window
+from npconv.windows import crop, pad, padded_terms, window
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,13 @@ class Naive:
         scratch: Scratch,
     ) -> None:
         """Lay the kernel on every window; multiply, add up."""
-        x_padded = pad(x, problem.axes)
+        x_padded, terms = pad(x, problem.axes), padded_terms(problem.axes)
         for n in range(problem.N):
             for g, k in np.ndindex(problem.G, problem.K):
                 for p in np.ndindex(problem.out):
-                    seen = x_padded[(n, g, slice(None), *window(problem.axes, p))]
-                    y = (seen * w[g, k]).sum()
+                    here = window(problem.axes, p)
+                    seen = x_padded[(n, g, slice(None), *here)]
+                    y = (seen * w[g, k]).sum(where=terms is None or terms[here], initial=0)
                     out[(n, g, k, *p)] = y if bias is None else y + bias[g, k]
 
     def input_grad(
@@ -66,20 +68,21 @@ class Naive:
         self, problem: ConvProblem, x: Array, dy: Array, *, out: Array, scratch: Scratch
     ) -> None:
         """Add up the windows, each weighted by the gradient of the output it made."""
-        x_padded = pad(x, problem.axes)
+        x_padded, terms = pad(x, problem.axes), padded_terms(problem.axes)
         for n in range(problem.N):
             for g, k in np.ndindex(problem.G, problem.K):
                 for p in np.ndindex(problem.out):
-                    seen = x_padded[(n, g, slice(None), *window(problem.axes, p))]
-                    out[g, k] += seen * dy[(n, g, k, *p)]
+                    here = window(problem.axes, p)
+                    dw = x_padded[(n, g, slice(None), *here)] * dy[(n, g, k, *p)]
+                    out[g, k] += dw if terms is None else np.where(terms[here], dw, 0)
 
     def pack(self, problem: ConvProblem, direction: Direction, w: Array) -> Array:
         """Loops read the kernel as it is."""
         return w
 
     def why_not(self, problem: ConvProblem, direction: Direction, dtype: DType) -> str | None:
-        """Serve whatever direct summation serves today."""
-        return why_not_direct(problem, dtype)
+        """Serve everything: this is what the others are compared with."""
+        return why_no_sums(dtype)
 
     def cost(self, problem: ConvProblem, direction: Direction, dtype: DType) -> Cost:
         """Count a few NumPy calls for every output element."""
@@ -87,8 +90,8 @@ class Naive:
         channels = problem.N * problem.G * problem.C
         padded = channels * math.prod(axis.padded for axis in problem.axes)
         unpadded = channels * math.prod(problem.size)
-        # The padded copy, its crop, and one window's products.
-        elements = padded + unpadded + 2 * problem.C * problem.taps
+        # The padded copy, which positions are terms, the crop, and one window's products.
+        elements = 2 * padded + unpadded + 3 * problem.C * problem.taps
         return Cost(
             multiplications=problem.products,
             bytes_moved=2 * problem.products * dtype.itemsize,

@@ -66,15 +66,8 @@ class Algorithm(Protocol):
         """Add ``dw (G, K, C, *kernel)`` to ``out``, image by image in their order."""
 
 
-SERVED_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
-
-
-def why_not_direct(problem: ConvProblem, dtype: DType) -> str | None:
-    """Say what direct summation does not serve yet; both of its algorithms share this."""
-    if dtype not in SERVED_DTYPES:
-        return f"it computes in float32 and float64 so far, not in {dtype}; cast the operands"
-    if problem.padding_mode != "zeros":
-        return f"it pads with zeros only so far, not with padding_mode={problem.padding_mode!r}"
-    if any(axis.input_dilation != 1 for axis in problem.axes):
-        return "it serves input_dilation=1 only so far"
-    return None
+def why_no_sums(dtype: DType) -> str | None:
+    """Say which dtypes have no sums of their own; every direct algorithm shares this."""
+    if dtype.kind in "fciO":
+        return None
+    return f"it cannot add up in {dtype}; cast the operands to a dtype of NumPy's own"

@@ -1,0 +1,140 @@
+"""The largest worthwhile tile under the workspace limit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from npconv.algorithms.protocol import Algorithm
+from npconv.numbers import Numbers
+from npconv.padding import padded_problem
+from npconv.problem import ConvProblem, Direction
+from npconv.tiling import Cut
+
+# Several images or groups go into one tile up to this size; larger tiles leave the cache.
+CACHE_BYTES = 2 * 2**20
+
+
+def find_cut(
+    algorithm: Algorithm,
+    problem: ConvProblem,
+    direction: Direction,
+    numbers: Numbers,
+    limit: int,
+) -> tuple[Cut | None, int]:
+    """Find the largest worthwhile tile under ``limit`` bytes, for any number of images.
+
+    Returns the cut and the bytes its tiles need; the cut is None where even the smallest
+    tile needs more, and then the bytes are the smallest limit that works.
+    """
+    whole = _numbers(_whole(problem, direction))
+
+    def bytes_of(cut: list[int]) -> int:
+        return tile_bytes(algorithm, problem, direction, numbers, _cut(cut))
+
+    def grow(i: int, limit: int) -> bool:
+        """Raise number i of the cut as far as it fits; say whether that is all of it."""
+        fitting = _largest(whole[i], lambda n: bytes_of([*cut[:i], n, *cut[i + 1 :]]) <= limit)
+        cut[i] = max(cut[i], fitting)
+        if cut[i]:  # make the pieces about equal
+            cut[i] = -(-whole[i] // -(-whole[i] // cut[i])) if whole[i] else cut[i]
+        return cut[i] >= whole[i]
+
+    images, groups, K, C, *positions = range(len(whole))
+    cut = _numbers(_smallest(problem, direction))
+    if bytes_of(cut) <= limit:
+        # Channels first, as every band needs them all, but leave half of the room to bands;
+        # then whole rows before many rows; `all` stops at the first axis that is cut.
+        channels_whole = grow(K, limit // 2) and grow(C, limit // 2)
+        if all(grow(i, limit) for i in reversed(positions)) and channels_whole:
+            small = min(limit, CACHE_BYTES)
+            if grow(groups, small):
+                # Every further image takes the same again, so there is no need to search.
+                one, two = bytes_of(cut), bytes_of([2, *cut[1:]])
+                cut[images] = 1 + max(0, small - one) // max(two - one, 1)
+        return _cut(cut), bytes_of(cut)
+    return None, bytes_of(cut)
+
+
+def tile_bytes(
+    algorithm: Algorithm,
+    problem: ConvProblem,
+    direction: Direction,
+    numbers: Numbers,
+    cut: Cut,
+) -> int:
+    """Bound the bytes of working arrays that tiles of this cut take.
+
+    Operands are cast tile by tile; whether they need it is not known to a plan, so the
+    copies always count, twice where there is one on the way (a coarser result dtype, a
+    conjugate). The kernel gradient has an accumulator besides.
+    """
+    tile = largest_tile(problem, direction, cut)
+    x = tile.N * tile.G * tile.C * math.prod(tile.size)
+    y = tile.N * tile.G * tile.K * tile.pixels
+    w = tile.G * tile.K * tile.C * tile.taps
+    bias = tile.G * tile.K
+    copies = {
+        Direction.FORWARD: x + w + bias,
+        Direction.INPUT_GRAD: y + w,
+        Direction.KERNEL_GRAD: x + y + w,
+    }[direction]
+    if numbers.result != numbers.accumulator or numbers.accumulator.kind == "c":
+        copies *= 2
+    if problem.padding_mode != "zeros":
+        copies += 3 * x  # gathered axis by axis, or folded and added up
+    if direction is Direction.INPUT_GRAD:
+        copies += x  # where a transposed convolution adds its bias
+    dtype = numbers.accumulator
+    return algorithm.cost(tile, direction, dtype).workspace + copies * dtype.itemsize
+
+
+def largest_tile(problem: ConvProblem, direction: Direction, cut: Cut) -> ConvProblem:
+    """Pose the problem of a tile as large as any of this cut."""
+    axes = []
+    for axis, extent in zip(padded_problem(problem).axes, cut.positions, strict=True):
+        outputs, inputs = extent, extent
+        if direction is Direction.INPUT_GRAD:
+            span = (extent - 1) * axis.input_dilation + axis.reach
+            outputs = min(axis.out, (span - 1) // axis.stride + 1)
+        else:
+            span = (extent - 1) * axis.stride + axis.reach
+            beyond = 3 if axis.input_dilation > 1 else 1  # see Axis.reads
+            inputs = min(axis.size, (span - 1) // axis.input_dilation + beyond)
+        axes.append(axis.tile((0, outputs), (0, inputs)))
+    return problem.part(N=cut.images, G=cut.groups, K=cut.K, C=cut.C, axes=tuple(axes))
+
+
+def _smallest(problem: ConvProblem, direction: Direction) -> Cut:
+    """One of everything, but for the channels that are summed over."""
+    K = problem.K if direction is Direction.INPUT_GRAD else min(1, problem.K)
+    C = problem.C if direction is Direction.FORWARD else min(1, problem.C)
+    return Cut(1, 1, K, C, (1,) * problem.rank)
+
+
+def _whole(problem: ConvProblem, direction: Direction) -> Cut:
+    positions = problem.size if direction is Direction.INPUT_GRAD else problem.out
+    return Cut(1, problem.G, problem.K, problem.C, positions)
+
+
+def _numbers(cut: Cut) -> list[int]:
+    return [cut.images, cut.groups, cut.K, cut.C, *cut.positions]
+
+
+def _cut(numbers: list[int]) -> Cut:
+    images, groups, K, C, *positions = numbers
+    return Cut(images, groups, K, C, tuple(positions))
+
+
+def _largest(most: int, fits: Callable[[int], bool]) -> int:
+    """Find the largest number up to ``most`` that fits, or 0; fitting is monotone."""
+    if fits(most):  # as nearly always
+        return most
+    best, above = 0, most
+    while above - best > 1:
+        middle = (best + above) // 2
+        if fits(middle):
+            best = middle
+        else:
+            above = middle
+    return best

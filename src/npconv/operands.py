@@ -1,0 +1,100 @@
+"""Operands and results of a call, checked against the choice that will run on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from npconv.arrays import check_out, check_shape
+from npconv.errors import DTypeError, UnsupportedError
+from npconv.memory import new_array
+from npconv.numbers import Numbers, keeps_meaning
+from npconv.planner import Choice
+from npconv.problem import Array, ConvProblem, Direction
+from npconv.tiling import Block
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A kernel in the form one plan multiplies with; made by `Plan.pack`.
+
+    Goes where that plan, or one equal in problem and algorithm, takes its kernel.
+    """
+
+    choice: Choice
+    blocks: tuple[Array, ...]
+    extremes: Array  # the smallest and the largest element, for integers that might not fit
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes the packed kernel holds."""
+        return sum(block.nbytes for block in self.blocks)
+
+
+def packed_block(
+    choice: Choice,
+    w: Array | Packed,
+    i: int,
+    block: Block,
+    part: ConvProblem,
+    *,
+    conjugate: bool = False,
+) -> Array:
+    """Return block number ``i`` of a kernel in the algorithm's form."""
+    if isinstance(w, Packed):
+        return w.blocks[i]
+    w = choice.problem.view_kernel(w)[block.groups, block.K, block.C]
+    w = cast(choice.numbers, w, conjugate=conjugate)
+    return choice.best.algorithm.pack(part, choice.direction, w)
+
+
+def cast(numbers: Numbers, array: Array, *, conjugate: bool = False) -> Array:
+    """Bring one tile of an operand into the dtype of the sums."""
+    array = array.astype(numbers.result, copy=False).astype(numbers.accumulator, copy=False)
+    return array.conj() if conjugate and array.dtype.kind == "c" else array
+
+
+def check_kernel(choice: Choice, w: Array | Packed) -> Sequence[Array]:
+    """Check a kernel, packed or not; return the arrays it consists of."""
+    if not isinstance(w, Packed):
+        check_shape("kernel", w, choice.problem.kernel_shape, "the plan's")
+        return (w,)
+    mine = (choice.problem, choice.direction, choice.numbers, choice.best.name, choice.cut)
+    made = w.choice
+    if mine != (made.problem, made.direction, made.numbers, made.best.name, made.cut):
+        raise UnsupportedError(
+            "kernel was packed by a plan for another problem or algorithm: "
+            f"{made.best.name} for kernel {made.problem.kernel_shape} of {made.numbers.result}, "
+            f"here {choice.best.name} for kernel {choice.problem.kernel_shape} of "
+            f"{choice.numbers.result}; pack it with this plan"
+        )
+    return w.blocks
+
+
+def check_bias(numbers: Numbers, channels: int, bias: Array | None) -> Sequence[Array]:
+    """Check a bias: one number for each output channel, of a kind the result can hold."""
+    if bias is None:
+        return ()
+    check_shape("bias", bias, (channels,), "one number for each output channel")
+    if not keeps_meaning(bias.dtype, numbers.result):
+        raise DTypeError(
+            f"bias of {bias.dtype} cannot be added to a result of {numbers.result} "
+            "without losing its meaning (not a same-kind cast)"
+        )
+    return (bias,)
+
+
+def result(
+    numbers: Numbers, shape: tuple[int, ...], out: Array | None, operands: Sequence[Array]
+) -> Array:
+    """Return the array to write into: the caller's, checked, or a new one."""
+    if out is None:
+        return new_array("the result", shape, numbers.result)
+    check_out(out, shape, numbers.result, *operands)
+    return out
+
+
+def takes_kernel(choice: Choice) -> None:
+    """Refuse to pack for a direction without a kernel operand."""
+    if choice.direction is Direction.KERNEL_GRAD:
+        raise UnsupportedError("direction='kernel_grad' takes no kernel, so there is none to pack")
