@@ -41,6 +41,13 @@ from npconv.functional import (
 from npconv.gradcheck import GradcheckReport, gradcheck
 from npconv.plan import Plan
 from npconv.settings import settings
+from npconv.transposed import (
+    conv_transpose,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+    conv_transpose_backward,
+)
 
 __all__ = [
     "CapacityError",
@@ -69,6 +76,11 @@ __all__ = [
     "conv_input_grad",
     "conv_kernel_grad",
     "conv_output_shape",
+    "conv_transpose",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "conv_transpose_backward",
     "gradcheck",
     "im2col",
     "numerical_gradient",

@@ -7,6 +7,7 @@ checked before anything is written.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,13 @@ from npconv.tiling import Block, Tile, blocks, gradient_tiles, tiles
 
 
 def forward(
-    choice: Choice, x: Array, w: Array | Packed, bias: Array | None, out: Array | None
+    choice: Choice,
+    x: Array,
+    w: Array | Packed,
+    bias: Array | None,
+    out: Array | None,
+    *,
+    conjugate: bool = False,
 ) -> Array:
     """Compute ``conv(x, w) + bias`` into ``out`` or a new array."""
     problem, numbers = choice.problem, choice.numbers
@@ -48,7 +55,7 @@ def forward(
     with np.errstate(all="ignore"):
         for i, block in enumerate(blocks(problem, choice.cut)):
             part = block.problem(inner)
-            packed = packed_block(choice, w, i, block, part)
+            packed = packed_block(choice, w, i, block, part, conjugate=conjugate)
             part_bias = None if bias is None else cast(numbers, bias[block.groups, block.K])
             for tile in tiles(part, choice.direction, choice.cut):
                 run(
@@ -69,6 +76,7 @@ def input_grad(
     bias: Array | None,
     out: Array | None,
     *,
+    name: str = "grad_output",
     conjugate: bool = True,
 ) -> Array:
     """Compute the gradient with respect to the input.
@@ -77,9 +85,9 @@ def input_grad(
     gradient of complex numbers has.
     """
     problem, numbers = choice.problem, choice.numbers
-    check_shape("grad_output", dy, problem.output_shape, "the output's")
+    check_shape(name, dy, problem.output_shape, "the output's")
     operands = [dy, *check_kernel(choice, w), *check_bias(numbers, problem.C * problem.G, bias)]
-    _check_range(choice, {"grad_output": dy}, w, bias)
+    _check_range(choice, {name: dy}, w, bias)
     dx = result(numbers, problem.input_shape, out, operands)
     if not dx.size:
         return dx
@@ -124,7 +132,13 @@ def input_grad(
 
 
 def kernel_grad(
-    choice: Choice, dy: Array, x: Array, out: Array | None, *, conjugate: bool = True
+    choice: Choice,
+    dy: Array,
+    x: Array,
+    out: Array | None,
+    *,
+    conjugate: bool = True,
+    first_conjugate: bool = False,
 ) -> Array:
     """Compute the gradient with respect to the kernel: tiles add up in their fixed order."""
     problem, numbers = choice.problem, choice.numbers
@@ -147,7 +161,11 @@ def kernel_grad(
                 run(
                     tile.problem,
                     cast(numbers, _inputs(problem, x_view, block, tile), conjugate=conjugate),
-                    cast(numbers, dy_view[(tile.images, block.groups, block.K, *tile.outputs)]),
+                    cast(
+                        numbers,
+                        dy_view[(tile.images, block.groups, block.K, *tile.outputs)],
+                        conjugate=first_conjugate,
+                    ),
                     out=total,
                     scratch=scratch,
                 )
@@ -155,12 +173,12 @@ def kernel_grad(
     return dw
 
 
-def bias_grad(problem: ConvProblem, numbers: Numbers, dy: Array) -> Array:
-    """Compute the gradient with respect to the bias: every output reads it once."""
-    check_range(numbers.result, problem.N * problem.pixels, {"grad_output": dy})
-    axes = (0, *range(3, 3 + problem.rank))
+def bias_grad(dy: Array, numbers: Numbers) -> Array:
+    """Compute the bias's gradient from ``dy (N, G, K, *out)``: every output reads it once."""
+    axes = (0, *range(3, dy.ndim))
+    check_range(numbers.result, math.prod(dy.shape[i] for i in axes), {"grad_output": dy})
     with np.errstate(all="ignore"):
-        db: Array = problem.view_output(dy).sum(axis=axes, dtype=numbers.accumulator)
+        db: Array = dy.sum(axis=axes, dtype=numbers.accumulator)
         return db.reshape(-1).astype(numbers.result, copy=False)
 
 

@@ -6,7 +6,7 @@ Each is the same few steps: arrays through their gate, shapes and options throug
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
@@ -143,18 +143,26 @@ def conv(
     return execute.forward(choice, x, w, b, out)
 
 
-def _conv_of_rank(rank: int, input: Any, kernel: Any, bias: Any, options: OptionsWithOut) -> Array:
-    """Convolve with the rank checked; an input without a batch axis is a batch of one."""
+def of_rank(
+    rank: int,
+    name: str,
+    function: Callable[..., Array],
+    input: Any,
+    kernel: Any,
+    bias: Any,
+    options: Any,
+) -> Array:
+    """Call ``function`` with the rank checked; an input without a batch axis is a batch of one."""
     x = as_array("input", input)
     if x.ndim == rank + 2:
-        return conv(x, kernel, bias, **options)
+        return function(x, kernel, bias, **options)
     if x.ndim != rank + 1:
         raise ShapeError(
-            f"conv{rank}d needs an input of {rank + 2} axes (batch, channels, {rank} spatial), or "
+            f"{name} needs an input of {rank + 2} axes (batch, channels, {rank} spatial), or "
             f"{rank + 1} without the batch, but it has {x.ndim}; input.shape={x.shape}"
         )
     layout = options.get("layout")
-    # Of a layout that is wrong, or too long, conv tells; here it must only do no harm.
+    # Of a layout that is wrong, or too long, the function tells; here it must do no harm.
     batch_axis = min(layout.find("N"), rank + 1) if isinstance(layout, str) else 0
     out = options.get("out")
     if isinstance(out, np.ndarray):
@@ -164,7 +172,7 @@ def _conv_of_rank(rank: int, input: Any, kernel: Any, bias: Any, options: Option
                 f"out.shape={out.shape}"
             )
         options = {**options, "out": np.expand_dims(out, batch_axis)}
-    y = conv(np.expand_dims(x, batch_axis), kernel, bias, **options)
+    y = function(np.expand_dims(x, batch_axis), kernel, bias, **options)
     return out if out is not None else y.squeeze(batch_axis)
 
 
@@ -195,7 +203,7 @@ def conv1d(input: Any, kernel: Any, bias: Any = None, **options: Unpack[OptionsW
     >>> npconv.conv1d(np.array([[1.0, 2.0, 4.0]]), np.array([[[-1.0, 1.0]]]))
     array([[1., 2.]])
     """
-    return _conv_of_rank(1, input, kernel, bias, options)
+    return of_rank(1, "conv1d", conv, input, kernel, bias, options)
 
 
 @spelled_out(OptionsWithOut)
@@ -225,7 +233,7 @@ def conv2d(input: Any, kernel: Any, bias: Any = None, **options: Unpack[OptionsW
     >>> npconv.conv2d(np.ones((3, 8, 8)), np.ones((4, 3, 3, 3)), padding="same").shape
     (4, 8, 8)
     """
-    return _conv_of_rank(2, input, kernel, bias, options)
+    return of_rank(2, "conv2d", conv, input, kernel, bias, options)
 
 
 @spelled_out(OptionsWithOut)
@@ -255,7 +263,7 @@ def conv3d(input: Any, kernel: Any, bias: Any = None, **options: Unpack[OptionsW
     >>> npconv.conv3d(np.ones((1, 1, 4, 4, 4)), np.ones((1, 1, 2, 2, 2)), stride=2).ravel()
     array([8., 8., 8., 8., 8., 8., 8., 8.])
     """
-    return _conv_of_rank(3, input, kernel, bias, options)
+    return of_rank(3, "conv3d", conv, input, kernel, bias, options)
 
 
 @spelled_out(Geometry)
@@ -424,7 +432,7 @@ def conv_backward(
     >>> grads.input is None, grads.kernel.shape, grads.bias
     (True, (4, 3, 3, 3), array([72., 72., 72., 72.]))
     """
-    wanted = _needs(needs)
+    wanted = wanted_gradients(needs)
     dy = as_array("grad_output", grad_output)
     x, w = as_array("input", input), as_array("kernel", kernel)
     problem = ConvProblem.of(x.shape, w.shape, **geometry)
@@ -444,7 +452,7 @@ def conv_backward(
     return ConvGradients(
         input=execute.input_grad(to_input, dy, w, None, None) if "input" in wanted else None,
         kernel=execute.kernel_grad(to_kernel, dy, x, None) if "kernel" in wanted else None,
-        bias=execute.bias_grad(problem, numbers_for(dy.dtype, dy.dtype, dtype), dy)
+        bias=execute.bias_grad(problem.view_output(dy), numbers_for(dy.dtype, dy.dtype, dtype))
         if "bias" in wanted
         else None,
     )
@@ -523,7 +531,7 @@ def _as_bias(bias: Any) -> Array | None:
     return None if bias is None else as_array("bias", bias)
 
 
-def _needs(needs: Collection[str]) -> set[str]:
+def wanted_gradients(needs: Collection[str]) -> set[str]:
     names = ConvGradients._fields
     wanted = [needs] if isinstance(needs, str) else needs
     if not isinstance(wanted, Collection) or any(

@@ -120,8 +120,8 @@ def resolve_axes(
         )
     if any(k < 1 for k in kernel):
         raise ShapeError(f"kernel must have at least 1 element on every axis; {given}")
-    bare = _bare_axes(size, kernel, stride, dilation, input_dilation)
-    pads = _resolve_padding(padding, bare)
+    bare = bare_axes(size, kernel, stride, dilation, input_dilation)
+    pads = resolve_padding(padding, bare)
     axes = tuple(
         Axis(a.size, a.kernel, a.stride, low, high, a.dilation, a.input_dilation)
         for a, (low, high) in zip(bare, pads, strict=True)
@@ -134,7 +134,7 @@ def resolve_axes(
                 f"({axis.kernel} - 1) + 1) of {axis.padded} (input + padding = "
                 f"{axis.dilated} + {axis.low} + {axis.high}); {given}"
             )
-        _check_mode(padding_mode, axis, i, given)
+        check_mode(padding_mode, axis, i, given)
     return axes
 
 
@@ -149,7 +149,7 @@ def check_options(
     """Check what can be checked of a window's options before there is an input."""
     check_padding_mode(padding_mode)
     # Whether the window fits depends on the input, so any size serves.
-    _resolve_padding(padding, _bare_axes([1] * len(kernel), kernel, stride, dilation, 1))
+    resolve_padding(padding, bare_axes([1] * len(kernel), kernel, stride, dilation, 1))
 
 
 def check_padding_mode(mode: Any) -> None:
@@ -161,7 +161,7 @@ def check_padding_mode(mode: Any) -> None:
         )
 
 
-def _bare_axes(
+def bare_axes(
     size: Sequence[int],
     kernel: Sequence[int],
     stride: Any,
@@ -183,7 +183,7 @@ def _bare_axes(
     ]
 
 
-def _resolve_padding(padding: Any, axes: Sequence[Axis]) -> list[tuple[int, int]]:
+def resolve_padding(padding: Any, axes: Sequence[Axis]) -> list[tuple[int, int]]:
     """Turn every form of padding into one (low, high) pair per axis."""
     if isinstance(padding, str):
         return _named_padding(padding, axes)
@@ -239,7 +239,7 @@ def _named_padding(name: str, axes: Sequence[Axis]) -> list[tuple[int, int]]:
     return pairs
 
 
-def _check_mode(mode: str, axis: Axis, i: int, given: str) -> None:
+def check_mode(mode: str, axis: Axis, i: int, given: str) -> None:
     """Limits of the modes that read the input again instead of zeros."""
     if mode == "zeros":
         return

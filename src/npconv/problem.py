@@ -25,13 +25,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
 from npconv.axis import Axis
 from npconv.errors import ShapeError, UnsupportedError
-from npconv.options import check_padding_mode, resolve_axes, size_tuple, whole_number
+from npconv.layouts import Shapes, places, read_shapes
+from npconv.options import check_padding_mode, resolve_axes, whole_number
 
 Array: TypeAlias = NDArray[Any]
 
@@ -42,11 +43,6 @@ class Direction(Enum):
     FORWARD = "forward"
     INPUT_GRAD = "input_grad"
     KERNEL_GRAD = "kernel_grad"
-
-
-# Spatial letters by rank, as far as there is a custom; the rest of the alphabet after that.
-_SPATIAL = {0: "", 1: "W", 2: "HW", 3: "DHW"}
-_MORE_SPATIAL = "ABEFGJKLMPQRSTUVXYZ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +151,7 @@ class ConvProblem:
         return y.reshape(self.N, self.G, self.K, *self.out)
 
     def _order(self, layout: str, roles: str) -> tuple[int, ...]:
-        """Where each canonical axis stands in ``layout``; spatial axes as in ``self.layout``."""
-        if not layout:
-            return tuple(range(self.rank + 2))
-        spatial = [letter for letter in self.layout if letter not in "NC"]
-        return tuple(layout.index(letter) for letter in [*roles, *spatial])
+        return places(layout, roles, self.layout, self.rank)
 
     def _from_canonical(self, shape: tuple[int, ...], layout: str, roles: str) -> tuple[int, ...]:
         places = self._order(layout, roles)
@@ -195,20 +187,7 @@ class ConvProblem:
         kernel_layout: Any = None,
     ) -> ConvProblem:
         """Check shapes and options against each other and return the problem they pose."""
-        given_input = size_tuple("input_shape", input_shape)
-        given_kernel = size_tuple("kernel_shape", kernel_shape)
-        shapes = f"input.shape={given_input}, kernel.shape={given_kernel}"
-        rank = len(given_input) - 2
-        if rank < 1:
-            raise ShapeError(
-                "input must have a batch axis, a channel axis and at least one spatial axis, "
-                f"3 axes or more, but it has {len(given_input)}; {shapes}"
-            )
-        if len(given_kernel) != rank + 2:
-            raise ShapeError(
-                f"kernel must have as many axes as input, {rank + 2}, but it has "
-                f"{len(given_kernel)}; {shapes}"
-            )
+        given = read_shapes(input_shape, kernel_shape, layout, kernel_layout)
         groups = whole_number("groups", groups, at_least=1)
         batch_groups = whole_number("batch_groups", batch_groups, at_least=1)
         if groups > 1 and batch_groups > 1:
@@ -216,97 +195,47 @@ class ConvProblem:
                 "groups and batch_groups cannot both be above 1, but "
                 f"groups={groups} and batch_groups={batch_groups}"
             )
-        layout, kernel_layout = _layouts(layout, kernel_layout, rank)
-        # A problem of the right rank lends its letter arithmetic to sort the sizes.
-        letters = cls(0, 0, 0, (Axis(0, 1),) * rank, layout=layout, kernel_layout=kernel_layout)
-        batch, in_channels, *size = (given_input[i] for i in letters._order(layout, "NC"))
-        out_channels, C, *kernel = (given_kernel[i] for i in letters._order(kernel_layout, "OI"))
-        _check_channels(batch, in_channels, out_channels, C, groups, batch_groups, letters, shapes)
+        _check_channels(given, groups, batch_groups)
         check_padding_mode(padding_mode)
         axes = resolve_axes(
-            tuple(size),
-            tuple(kernel),
+            given.size,
+            given.kernel,
             stride=stride,
             padding=padding,
             dilation=dilation,
             input_dilation=input_dilation,
             padding_mode=padding_mode,
-            given=shapes,
+            given=given.text,
         )
         return cls(
-            N=batch // batch_groups,
-            C=C,
-            K=out_channels // (groups * batch_groups),
+            N=given.batch // batch_groups,
+            C=given.I,
+            K=given.O // (groups * batch_groups),
             axes=axes,
             groups=groups,
             batch_groups=batch_groups,
             padding_mode=padding_mode,
-            layout=layout,
-            kernel_layout=kernel_layout,
+            layout=given.layout,
+            kernel_layout=given.kernel_layout,
         )
 
 
-def _check_channels(
-    batch: int,
-    in_channels: int,
-    out_channels: int,
-    C: int,
-    groups: int,
-    batch_groups: int,
-    letters: ConvProblem,
-    shapes: str,
-) -> None:
+def _check_channels(given: Shapes, groups: int, batch_groups: int) -> None:
     """Channels, groups and the batch must divide as the options say."""
-    if C * groups != in_channels:
-        axis = letters.kernel_layout.index("I") if letters.kernel_layout else 1
+    if given.I * groups != given.channels:
+        axis = given.kernel_layout.index("I") if given.kernel_layout else 1
         raise ShapeError(
-            f"input has {in_channels} channels but the kernel reads {C * groups} "
-            f"(kernel.shape[{axis}] * groups = {C} * {groups}); {shapes}"
+            f"input has {given.channels} channels but the kernel reads {given.I * groups} "
+            f"(kernel.shape[{axis}] * groups = {given.I} * {groups}); {given.text}"
         )
-    if out_channels % groups:
+    if given.O % groups:
         raise ShapeError(
-            f"groups must divide the kernel's output channels, but {out_channels} % {groups} "
-            f"= {out_channels % groups}; {shapes}"
+            f"groups must divide the kernel's output channels, but {given.O} % {groups} "
+            f"= {given.O % groups}; {given.text}"
         )
-    for what, count in (("batch", batch), ("kernel's output channels", out_channels)):
+    for what, count in (("batch", given.batch), ("kernel's output channels", given.O)):
         if count % batch_groups:
             raise ShapeError(
                 f"batch_groups must divide the {what}, but {count} % {batch_groups} "
-                f"= {count % batch_groups}; {shapes}"
+                f"= {count % batch_groups}; {given.text}"
             )
-
-
-def _layouts(layout: Any, kernel_layout: Any, rank: int) -> tuple[str, str]:
-    """Check both layouts; "" stands for the default order."""
-    if layout is None and kernel_layout is None:
-        return "", ""
-    usual = _SPATIAL.get(rank) or (_MORE_SPATIAL + "DHW")[-rank:]
-    if layout is None:
-        layout = "NC" + usual
-    _check_letters("layout", layout, "NC", rank)
-    spatial = "".join(letter for letter in layout if letter not in "NC")
-    if kernel_layout is None:
-        kernel_layout = "OI" + spatial
-    _check_letters("kernel_layout", kernel_layout, "OI", rank)
-    if set(kernel_layout) - set("OI") != set(spatial):
-        raise UnsupportedError(
-            "kernel_layout must name the spatial letters of layout, "
-            f"but layout={layout!r} and kernel_layout={kernel_layout!r}"
-        )
-    return layout, kernel_layout
-
-
-def _check_letters(name: str, layout: Any, roles: str, rank: int) -> None:
-    def refuse(needed: str) -> NoReturn:
-        raise UnsupportedError(f"{name} must {needed}, but {name}={layout!r}")
-
-    if not isinstance(layout, str) or not layout.isalpha():
-        refuse(f"be a string of letters such as '{roles}HW'")
-    if len(layout) != rank + 2:
-        refuse(f"have one letter for each of the {rank + 2} axes")
-    if len(set(layout)) != len(layout):
-        refuse("have distinct letters")
-    if not set(roles) <= set(layout):
-        refuse(f"contain the letters {roles[0]} and {roles[1]}")
-    if set(layout) & (set("NCOI") - set(roles)):
-        refuse(f"use letters other than N, C, O and I for space beside {roles}")

@@ -12,6 +12,7 @@ T = TypeVar("T")
 DEFAULTS: dict[str, Any] = {
     "stride": 1,
     "padding": 0,
+    "output_padding": 0,
     "dilation": 1,
     "input_dilation": 1,
     "groups": 1,
