@@ -140,7 +140,8 @@ def kernel_grad(choice: Choice, dy: Array, x: Array, out: Array | None) -> Array
 def bias_grad(problem: ConvProblem, numbers: Numbers, dy: Array) -> Array:
     """Compute the gradient with respect to the bias: every output reads it once."""
     axes = (0, *range(3, 3 + problem.rank))
-    db: Array = problem.view_output(dy).sum(axis=axes, dtype=numbers.accumulator)
+    with np.errstate(all="ignore"):
+        db: Array = problem.view_output(dy).sum(axis=axes, dtype=numbers.accumulator)
     return db.reshape(-1).astype(numbers.result, copy=False)
 
 
