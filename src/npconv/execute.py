@@ -201,7 +201,8 @@ def _inputs(problem: ConvProblem, x: Array, block: Block, tile: Tile) -> Array:
     x = x[tile.images, block.groups, block.C]
     if problem.padding_mode == "zeros":
         index: tuple[Any, ...] = (..., *tile.inputs)
-        return x[index]
+        seen: Array = x[index]
+        return seen
     return gather(x, problem.axes, problem.padding_mode, tile.inputs)
 
 

@@ -17,7 +17,7 @@ from npconv.arrays import as_array, check_shape
 from npconv.errors import ShapeError, UnsupportedError
 from npconv.numbers import as_dtype, numbers_for
 from npconv.plan import Plan
-from npconv.planner import Choice, choose
+from npconv.planner import Choice, check_algorithm, choose
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.settings import current_settings
 from npconv.signatures import spelled_out
@@ -438,7 +438,7 @@ def conv_backward(
     problem = ConvProblem.of(x.shape, w.shape, **geometry)
     check_shape("grad_output", dy, problem.output_shape, "the output's")
     # Choose for everything before computing anything, so that what fails fails at once.
-    settings = current_settings()
+    settings, algorithm = current_settings(), check_algorithm(algorithm)
     to_input, to_kernel = (
         choose(
             problem,
@@ -506,6 +506,7 @@ def plan_conv(
         )
     given = as_dtype(dtype)
     numbers = numbers_for(given, given)
+    algorithm = check_algorithm(algorithm)
     return Plan(choose(problem, Direction(direction), numbers, current_settings(), algorithm))
 
 
@@ -524,7 +525,7 @@ def _choose(
 ) -> Choice:
     problem = ConvProblem.of(input_shape, kernel_shape, **geometry)
     numbers = numbers_for(first.dtype, second.dtype, dtype)
-    return choose(problem, direction, numbers, current_settings(), algorithm)
+    return choose(problem, direction, numbers, current_settings(), check_algorithm(algorithm))
 
 
 def _as_bias(bias: Any) -> Array | None:
@@ -532,6 +533,7 @@ def _as_bias(bias: Any) -> Array | None:
 
 
 def wanted_gradients(needs: Collection[str]) -> set[str]:
+    """Check which gradients are asked for."""
     names = ConvGradients._fields
     wanted = [needs] if isinstance(needs, str) else needs
     if not isinstance(wanted, Collection) or any(

@@ -19,8 +19,8 @@ class Shapes(NamedTuple):
     batch: int
     channels: int
     size: tuple[int, ...]
-    O: int
-    I: int
+    out_channels: int  # the kernel's O
+    into: int  # the kernel's I: input channels of one group
     kernel: tuple[int, ...]
     layout: str
     kernel_layout: str

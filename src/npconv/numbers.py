@@ -100,4 +100,4 @@ def as_dtype(dtype: Any) -> DType:
 def holds_numbers(dtype: DType) -> bool:
     """Whether a dtype is one of numbers: NumPy's, objects, or an extension such as bfloat16."""
     # Extension dtypes report kind V, as records and raw bytes do.
-    return dtype.kind in "buifcO" or (dtype.kind == "V" and dtype.type is not np.void)
+    return dtype.kind in "buifcO" or (dtype.kind == "V" and not issubclass(dtype.type, np.void))

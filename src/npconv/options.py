@@ -25,7 +25,7 @@ MOST_AXES = 30  # NumPy arrays have 64 axes at most; columns have two for each s
 
 def whole_number(name: str, value: Any, *, at_least: int, given: str = "") -> int:
     """Return ``value`` as an int: Python's and NumPy's integers, but no float and no bool."""
-    number = _index(name, value)
+    number = _index(given or name, value)
     if number is None:
         raise DTypeError(f"{name} must be an integer, but {given or name}={value!r}")
     if number < at_least:
@@ -43,7 +43,7 @@ def _index(name: str, value: Any) -> int | None:
     if number is not None and abs(number) > LARGEST:
         raise ShapeError(
             f"{name} must be at most {LARGEST} (2**63 - 1), which is as far as NumPy counts, "
-            f"but it has {number.bit_length()} bits"
+            f"but it is, or has, a number of {number.bit_length()} bits"
         )
     return number
 
@@ -65,12 +65,12 @@ def _is_sequence(value: Any) -> bool:
     """Whether there is one value per axis; sets have no order, generators are used up."""
     if isinstance(value, str | bytes | bytearray | memoryview):
         return False
-    return isinstance(value, Sequence | np.ndarray)
+    return isinstance(value, Sequence) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
 def per_axis(name: str, value: Any, rank: int, *, at_least: int) -> tuple[int, ...]:
     """Spread one value over the axes, or check that there is one for each."""
-    if not _is_sequence(value) or getattr(value, "ndim", 1) == 0:
+    if not _is_sequence(value):
         value = [value] * rank
         shown = value[0] if rank else None
     else:

@@ -50,7 +50,8 @@ def source(axis: Axis, mode: str, start: int, stop: int) -> Array:
         return np.zeros_like(t)
     period = 2 * (axis.size - 1)  # there and back, without repeating the edges
     t = t % period
-    return np.minimum(t, period - t)
+    turned: Array = np.minimum(t, period - t)
+    return turned
 
 
 def gather(x: Array, axes: Sequence[Axis], mode: str, ranges: Sequence[slice]) -> Array:
@@ -61,7 +62,7 @@ def gather(x: Array, axes: Sequence[Axis], mode: str, ranges: Sequence[slice]) -
         if len(index) and index[-1] - index[0] == len(index) - 1:  # the inside, as it lies
             x = x[(slice(None),) * i + (slice(int(index[0]), int(index[-1]) + 1),)]
         else:
-            x = x.take(index, axis=i)
+            x = np.take(x, index, axis=i)
     return x
 
 

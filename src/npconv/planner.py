@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from npconv.algorithms import REGISTRY
 from npconv.algorithms.protocol import Algorithm
@@ -74,6 +75,15 @@ class Choice:
         return self.best.cut
 
 
+def check_algorithm(name: Any) -> str:
+    """Refuse what is no algorithm's name, before a cache is asked for what it cannot hold."""
+    if not isinstance(name, str) or (name != "auto" and name not in REGISTRY):
+        names = ", ".join(map(repr, ("auto", *REGISTRY)))
+        raise UnsupportedError(f"algorithm must be one of {names}, but algorithm={name!r}")
+    return name
+
+
+@lru_cache(maxsize=1024)
 def choose(
     problem: ConvProblem,
     direction: Direction,
@@ -85,23 +95,7 @@ def choose(
 
     A forced ``name`` either serves or raises with its reason.
     """
-    if not isinstance(name, str) or (name != "auto" and name not in REGISTRY):
-        names = ", ".join(map(repr, ("auto", *REGISTRY)))
-        raise UnsupportedError(f"algorithm must be one of {names}, but algorithm={name!r}")
-    return _choose(problem, direction, numbers, settings, name)
-
-
-@lru_cache(maxsize=1024)
-def _choose(
-    problem: ConvProblem,
-    direction: Direction,
-    numbers: Numbers,
-    settings: Settings,
-    name: str,
-) -> Choice:
-    candidates = tuple(
-        _ask(algorithm, problem, direction, numbers, settings) for algorithm in REGISTRY.values()
-    )
+    candidates = tuple(_ask(each, problem, direction, numbers, settings) for each in REGISTRY)
     if name != "auto":
         best = next(candidate for candidate in candidates if candidate.name == name)
         if best.refusal:
@@ -115,14 +109,15 @@ def _choose(
     return Choice(problem, direction, numbers, settings, candidates, best)
 
 
+@lru_cache(maxsize=4096)  # a forced name and each of its rivals ask the same
 def _ask(
-    algorithm: Algorithm,
+    name: str,
     problem: ConvProblem,
     direction: Direction,
     numbers: Numbers,
     settings: Settings,
 ) -> Candidate:
-    dtype = numbers.accumulator
+    algorithm, dtype = REGISTRY[name], numbers.accumulator
     inner = padded_problem(problem)  # padding modes are execute's
     cost = algorithm.cost(inner, direction, dtype)
     time = algorithm.cost(inner.one_image, direction, dtype).time

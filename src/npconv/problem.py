@@ -209,8 +209,8 @@ class ConvProblem:
         )
         return cls(
             N=given.batch // batch_groups,
-            C=given.I,
-            K=given.O // (groups * batch_groups),
+            C=given.into,
+            K=given.out_channels // (groups * batch_groups),
             axes=axes,
             groups=groups,
             batch_groups=batch_groups,
@@ -222,18 +222,18 @@ class ConvProblem:
 
 def _check_channels(given: Shapes, groups: int, batch_groups: int) -> None:
     """Channels, groups and the batch must divide as the options say."""
-    if given.I * groups != given.channels:
+    if given.into * groups != given.channels:
         axis = given.kernel_layout.index("I") if given.kernel_layout else 1
         raise ShapeError(
-            f"input has {given.channels} channels but the kernel reads {given.I * groups} "
-            f"(kernel.shape[{axis}] * groups = {given.I} * {groups}); {given.text}"
+            f"input has {given.channels} channels but the kernel reads {given.into * groups} "
+            f"(kernel.shape[{axis}] * groups = {given.into} * {groups}); {given.text}"
         )
-    if given.O % groups:
+    if given.out_channels % groups:
         raise ShapeError(
-            f"groups must divide the kernel's output channels, but {given.O} % {groups} "
-            f"= {given.O % groups}; {given.text}"
+            f"groups must divide the kernel's output channels, but {given.out_channels} % {groups} "
+            f"= {given.out_channels % groups}; {given.text}"
         )
-    for what, count in (("batch", given.batch), ("kernel's output channels", given.O)):
+    for what, count in (("batch", given.batch), ("kernel's output channels", given.out_channels)):
         if count % batch_groups:
             raise ShapeError(
                 f"batch_groups must divide the {what}, but {count} % {batch_groups} "

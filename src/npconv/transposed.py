@@ -27,7 +27,7 @@ from npconv.options import (
     resolve_padding,
     whole_number,
 )
-from npconv.planner import choose
+from npconv.planner import check_algorithm, choose
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.settings import current_settings
 from npconv.signatures import spelled_out
@@ -123,6 +123,7 @@ def conv_transpose(
     b = None if bias is None else as_array("bias", bias)
     problem = transposed_problem(x.shape, w.shape, **geometry)
     numbers = numbers_for(x.dtype, w.dtype, dtype)
+    algorithm = check_algorithm(algorithm)
     choice = choose(problem, Direction.INPUT_GRAD, numbers, current_settings(), algorithm)
     return execute.input_grad(choice, x, w, b, out, name="input", conjugate=False)
 
@@ -273,7 +274,7 @@ def conv_transpose_backward(
     x, w = as_array("input", input), as_array("kernel", kernel)
     problem = transposed_problem(x.shape, w.shape, **geometry)
     check_shape("grad_output", dy, problem.input_shape, "the output's")
-    settings = current_settings()
+    settings, algorithm = current_settings(), check_algorithm(algorithm)
     to_input, to_kernel = (
         choose(problem, direction, numbers_for(dy.dtype, other.dtype, dtype), settings, algorithm)
         for direction, other in ((Direction.FORWARD, w), (Direction.KERNEL_GRAD, x))
@@ -311,15 +312,15 @@ def transposed_problem(
     given = read_shapes(input_shape, kernel_shape, layout, kernel_layout)
     groups = whole_number("groups", groups, at_least=1)
     axis = given.kernel_layout.index("O") if given.kernel_layout else 0
-    if given.channels != given.O:
+    if given.channels != given.out_channels:
         raise ShapeError(
-            f"input has {given.channels} channels but the kernel takes {given.O} "
+            f"input has {given.channels} channels but the kernel takes {given.out_channels} "
             f"(kernel.shape[{axis}]); {given.text}"
         )
-    if given.O % groups:
+    if given.out_channels % groups:
         raise ShapeError(
-            f"groups must divide the input's channels, but {given.O} % {groups} "
-            f"= {given.O % groups}; {given.text}"
+            f"groups must divide the input's channels, but {given.out_channels} % {groups} "
+            f"= {given.out_channels % groups}; {given.text}"
         )
     check_padding_mode(padding_mode)
     if isinstance(padding, str) and padding.startswith("same"):
@@ -351,8 +352,8 @@ def transposed_problem(
         check_mode(padding_mode, axes[-1], i, given.text)
     return ConvProblem(
         N=given.batch,
-        C=given.I,
-        K=given.O // groups,
+        C=given.into,
+        K=given.out_channels // groups,
         axes=tuple(axes),
         groups=groups,
         padding_mode=padding_mode,
