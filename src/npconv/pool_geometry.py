@@ -18,10 +18,11 @@ import numpy as np
 from npconv.arrays import check_shape
 from npconv.axis import Axis
 from npconv.errors import ShapeError
+from npconv.layouts import check_layouts
 from npconv.memory import new_array
 from npconv.numbers import DType
 from npconv.options import per_axis, resolve_axes
-from npconv.problem import Array, _layouts
+from npconv.problem import Array
 
 # Outputs per piece of work: a piece and its temporaries stay in a core's second-level
 # cache over all passes, and far below any workspace limit.
@@ -92,7 +93,7 @@ class Pool:
                 "input must have a batch axis, a channel axis and at least one spatial axis, "
                 f"3 axes or more, but it has {len(shape)}; input.shape={shape}"
             )
-        letters, _ = _layouts(layout, None, rank)
+        letters, _ = check_layouts(layout, None, rank)
         space = [i for i in range(rank + 2) if not letters or letters[i] not in "NC"]
         order = (letters.index("N"), letters.index("C"), *space) if letters else None
         order = order or tuple(range(rank + 2))

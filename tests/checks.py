@@ -1,0 +1,239 @@
+"""What is checked of every problem: each function of the package against the oracle.
+
+These are functions and not tests, so that the planted errors run the very same ones.  A failure
+carries a note with the call that repeats it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+import npconv
+from oracle import Array
+from problems import RandomProblem
+from tolerance import bound
+
+ALGORITHMS = ("auto", *npconv.algorithms())
+OPERANDS = ("input", "kernel", "bias")
+SUBSETS = [needs for n in range(4) for needs in combinations(OPERANDS, n)]
+
+Results = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Operands:
+    """The arrays of one problem."""
+
+    x: Array
+    w: Array
+    b: Array
+    dy: Array
+
+    def each(self, change: Callable[[Array], Array]) -> Operands:
+        return Operands(change(self.x), change(self.w), change(self.b), change(self.dy))
+
+
+def draw(problem: RandomProblem, one_array: Callable[[tuple[int, ...]], Array]) -> Operands:
+    return Operands(
+        one_array(problem.input_shape),
+        one_array(problem.kernel_shape),
+        one_array((problem.out_channels,)),
+        one_array(problem.output_shape),
+    )
+
+
+def small_integers(problem: RandomProblem, seed: int) -> Operands:
+    """Whole numbers so small that float64 adds them up exactly, in any order."""
+    rng = np.random.default_rng(seed)
+    return draw(problem, lambda shape: rng.integers(-4, 5, shape).astype(np.float64))
+
+
+def normals(problem: RandomProblem, seed: int, dtype: Any) -> Operands:
+    rng = np.random.default_rng(seed)
+    return draw(problem, lambda shape: rng.standard_normal(shape).astype(dtype))
+
+
+def with_specials(problem: RandomProblem, seed: int, dtype: Any) -> Operands:
+    """Small integers with NaN, Inf and -Inf here and there, in one to all of the arrays."""
+    rng = np.random.default_rng([seed, 1])
+    rates = rng.choice([0, 0.02, 0.1], 4)
+    rates[rng.integers(4)] = 0.1
+    remaining = iter(rates)
+
+    def plant(array: Array) -> Array:
+        specials = rng.choice([np.nan, np.inf, -np.inf], array.shape)
+        planted = rng.random(array.shape) < next(remaining)
+        return np.where(planted, specials, array).astype(dtype)
+
+    return small_integers(problem, seed).each(plant)
+
+
+# --- what comes, and what should ----------------------------------------------------------------
+
+
+def computed(
+    problem: RandomProblem,
+    data: Operands,
+    algorithm: str,
+    needs: Sequence[str] | None = None,
+) -> Results:
+    """Everything the package computes for a problem, by the name of what computed it.
+
+    `needs` of None stands for the default; results that were not needed must be None.
+    """
+    options = {**problem.options, "algorithm": algorithm}
+    x, w, b, dy = data.x, data.w, data.b, data.dy
+    subset: dict[str, Any] = {} if needs is None else {"needs": needs}
+    gradients = npconv.conv_backward(dy, x, w, **options, **subset)
+    results = {
+        "conv": npconv.conv(x, w, **options),
+        "conv with bias": npconv.conv(x, w, b, **options),
+        "conv_input_grad": npconv.conv_input_grad(dy, w, x.shape, **options),
+        "conv_kernel_grad": npconv.conv_kernel_grad(dy, x, w.shape, **options),
+    }
+    for operand in OPERANDS:
+        gradient = getattr(gradients, operand)
+        if needs is None or operand in needs:
+            results[f"conv_backward {operand}"] = gradient
+        else:
+            assert gradient is None, f"{operand} was not in needs={needs!r}"
+    return results
+
+
+def expected(problem: RandomProblem, data: Operands, *, exact: bool = False) -> Results:
+    """The same by the oracle."""
+    oracle = problem.oracle
+    dx = oracle.input_grad(data.dy, data.w, exact=exact)
+    dw = oracle.kernel_grad(data.dy, data.x, exact=exact)
+    return {
+        "conv": oracle.forward(data.x, data.w, exact=exact),
+        "conv with bias": oracle.forward(data.x, data.w, data.b, exact=exact),
+        "conv_input_grad": dx,
+        "conv_kernel_grad": dw,
+        "conv_backward input": dx,
+        "conv_backward kernel": dw,
+        "conv_backward bias": oracle.bias_grad(data.dy, exact=exact),
+    }
+
+
+def bounds(problem: RandomProblem, data: Operands, algorithm: str, dtype: Any) -> Results:
+    """The error allowed to each of the results, from the growth the plans state."""
+    growth = {
+        direction: npconv.plan_conv(
+            problem.input_shape,
+            problem.kernel_shape,
+            dtype=dtype,
+            direction=direction,
+            **{**problem.options, "algorithm": algorithm},
+        ).error_growth
+        for direction in ("forward", "input_grad", "kernel_grad")
+    }
+    magnitude = expected(problem, data.each(np.abs))
+    # Adding the bias is one more rounding; its gradient is a plain sum.
+    per_channel = data.dy.size // max(problem.out_channels, 1)
+    stated = {
+        "conv": growth["forward"],
+        "conv with bias": growth["forward"] + 1,
+        "conv_input_grad": growth["input_grad"],
+        "conv_kernel_grad": growth["kernel_grad"],
+        "conv_backward input": growth["input_grad"],
+        "conv_backward kernel": growth["kernel_grad"],
+        "conv_backward bias": per_channel,
+    }
+    return {name: bound(magnitude[name], dtype, stated[name]) for name in stated}
+
+
+# --- the checks ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def repeatable(call: str) -> Iterator[None]:
+    """Note on any failure how to repeat it."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"repeat with: {call}")
+        raise
+
+
+def same_kind(result: Array, right: Array, dtype: Any, name: str) -> None:
+    assert isinstance(result, np.ndarray), f"{name} is a {type(result).__name__}"
+    assert result.shape == right.shape, f"{name}: {result.shape}, not {right.shape}"
+    assert result.dtype == dtype, f"{name}: {result.dtype}, not {dtype}"
+
+
+def check_equal(
+    problem: RandomProblem, data: Operands, algorithms: Sequence[str] = ALGORITHMS
+) -> None:
+    """The same numbers, the same NaN, the same Inf with their signs."""
+    right = expected(problem, data)
+    for algorithm in algorithms:
+        for name, result in computed(problem, data, algorithm).items():
+            same_kind(result, right[name], data.x.dtype, name)
+            message = f"{name} by {algorithm}"
+            np.testing.assert_array_equal(result, right[name], message)
+
+
+def check_bounds(
+    problem: RandomProblem,
+    seed: int,
+    dtype: Any,
+    algorithms: Sequence[str] = ALGORITHMS,
+) -> None:
+    """Standard normals, each element within the error its algorithm states."""
+    data = normals(problem, seed, dtype)
+    right = expected(problem, data, exact=True)
+    for algorithm in algorithms:
+        allowed = bounds(problem, data, algorithm, dtype)
+        needs = SUBSETS[seed % len(SUBSETS)]
+        for name, result in computed(problem, data, algorithm, needs).items():
+            same_kind(result, right[name], dtype, name)
+            error = np.abs(result.astype(np.float64) - right[name])
+            worst = np.max(error / np.maximum(allowed[name], 1e-300), initial=0)
+            assert worst <= 1, f"{name} by {algorithm}: {worst:.3g} of the bound"
+
+
+def check_problem(
+    problem: RandomProblem, seed: int, algorithms: Sequence[str] = ALGORITHMS
+) -> None:
+    """All directions: exact on small integers, within bounds on normals."""
+    with repeatable(f"check_problem({problem!r}, {seed})"):
+        shapes = problem.input_shape, problem.kernel_shape
+        assert npconv.conv_output_shape(*shapes, **problem.options) == problem.output_shape
+        check_equal(problem, small_integers(problem, seed), algorithms)
+        for dtype in (np.float32, np.float64):
+            check_bounds(problem, seed, dtype, algorithms)
+
+
+def check_specials(
+    problem: RandomProblem, seed: int, algorithms: Sequence[str] = ALGORITHMS
+) -> None:
+    """NaN and Inf reach exactly the results that direct summation gives them to."""
+    dtype = (np.float32, np.float64)[seed % 2]
+    with repeatable(f"check_specials({problem!r}, {seed})"):
+        check_equal(problem, with_specials(problem, seed, dtype), algorithms)
+
+
+def check_tiled(problem: RandomProblem, seed: int, algorithms: Sequence[str] = ALGORITHMS) -> None:
+    """The same under a workspace limit of a fraction of what the problem would take."""
+    shapes = problem.input_shape, problem.kernel_shape
+    exact = small_integers(problem, seed)
+    specials = with_specials(problem, seed, np.float64)
+    for algorithm in algorithms:
+        options = {**problem.options, "algorithm": algorithm}
+        whole = npconv.plan_conv(*shapes, dtype="float64", **options).workspace_bytes
+        for part in (16, 8, 4, 2):
+            limit = max(whole // part, 1)
+            call = f"check_tiled({problem!r}, {seed}), {algorithm}, limit {limit}"
+            # A refusal says the limit is too small for one of the directions: widen it.
+            refusal = suppress(npconv.UnsupportedError)
+            with refusal, repeatable(call), npconv.settings(workspace_limit=limit):
+                check_equal(problem, exact, [algorithm])
+                check_equal(problem, specials, [algorithm])
+                break

@@ -1,0 +1,104 @@
+"""Random problems against the oracle, and the adjoint identity, in every direction."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import npconv
+from checks import (
+    ALGORITHMS,
+    check_problem,
+    check_specials,
+    check_tiled,
+    repeatable,
+    small_integers,
+)
+from problems import RandomProblem, random_problem
+
+CHUNK = 50
+
+
+def chunk(number: int, kind: str) -> list[tuple[RandomProblem, int]]:
+    """Fifty problems with their seeds; every kind of test has problems of its own."""
+    seeds = range(number * CHUNK, (number + 1) * CHUNK)
+    return [(random_problem(random.Random(f"{kind} {seed}")), seed) for seed in seeds]
+
+
+@pytest.mark.parametrize("number", range(40))
+def test_2000_random_problems(number: int) -> None:
+    for problem, seed in chunk(number, "values"):
+        check_problem(problem, seed)
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_nan_and_inf_reach_what_direct_summation_gives_them_to(number: int) -> None:
+    for problem, seed in chunk(number, "specials"):
+        check_specials(problem, seed)
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_tiles_change_nothing(number: int) -> None:
+    for problem, seed in chunk(number, "tiles"):
+        check_tiled(problem, seed)
+
+
+@settings(max_examples=200, deadline=None, database=None)
+@given(rng=st.randoms(use_true_random=False), algorithm=st.sampled_from(ALGORITHMS))
+def test_gradients_are_adjoints(rng: random.Random, algorithm: str) -> None:
+    problem = random_problem(rng)
+    data = small_integers(problem, rng.getrandbits(32))
+    options: dict[str, Any] = {**problem.options, "algorithm": algorithm}
+    with repeatable(repr(problem)):
+        y = npconv.conv(data.x, data.w, **options)
+        dx = npconv.conv_input_grad(data.dy, data.w, data.x.shape, **options)
+        dw = npconv.conv_kernel_grad(data.dy, data.x, data.w.shape, **options)
+        assert np.sum(y * data.dy) == np.sum(data.x * dx) == np.sum(data.w * dw)
+
+
+def test_random_problems_cover_what_they_should() -> None:
+    """A supply that forgot a feature would make every test above weaker, and silently."""
+    seen: Counter[str] = Counter()
+    for number in range(40):
+        for problem, _ in chunk(number, "values"):
+            oracle, options = problem.oracle, problem.options
+            padding = options.get("padding", 0)
+            assert len(oracle.terms) <= 3000
+            pads = [pad for axis in oracle.axes for pad in (axis.low, axis.high)]
+            seen.update(
+                name
+                for name, holds in {
+                    f"rank {len(oracle.axes)}": True,
+                    f"padding {padding if isinstance(padding, str) else 'numbers'}": True,
+                    "padding for all axes": isinstance(padding, int) and padding > 0,
+                    "padding per axis": isinstance(padding, tuple),
+                    "pairs": isinstance(padding, list),
+                    "uneven pads": any(a.low != a.high for a in oracle.axes),
+                    "crops": min(pads) < 0,
+                    "crop and pad": min(pads) < 0 < max(pads),
+                    "stride": any(axis.stride > 1 for axis in oracle.axes),
+                    "stride differs": len({axis.stride for axis in oracle.axes}) > 1,
+                    "dilation": any(a.dilation > 1 < a.kernel for a in oracle.axes),
+                    "groups": oracle.groups > 1,
+                    "depthwise": oracle.groups > 1 == oracle.w["I"],
+                    "multiplier": oracle.groups > 1 and oracle.w["O"] > oracle.groups,
+                    "layout": "layout" in options,
+                    "kernel layout": "kernel_layout" in options,
+                    "one kernel element": all(axis.kernel == 1 for axis in oracle.axes),
+                    "one output": all(axis.out == 1 for axis in oracle.axes),
+                    "empty batch": oracle.x["N"] == 0,
+                    "no input channels": oracle.x["C"] == 0,
+                    "no output channels": oracle.w["O"] == 0,
+                    "over 1,000 products": len(oracle.terms) > 1000,
+                }.items()
+                if holds
+            )
+    rare = {name: count for name, count in seen.items() if count < 15}
+    assert len(seen) == 22 + 2 + 4, seen
+    assert not rare
