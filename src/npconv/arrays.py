@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from npconv.numbers import holds_numbers
 from npconv.problem import Array
 
 MOST_NESTING = 64  # NumPy's limit on axes
-ELEMENTS = (np.ndarray, np.generic, int, float, complex)
+ELEMENTS = (np.ndarray, np.generic, int, float, complex, Fraction)
 
 
 def as_array(name: str, value: Any) -> Array:
@@ -39,7 +40,19 @@ def as_array(name: str, value: Any) -> Array:
         )
     if not holds_numbers(array.dtype):
         raise DTypeError(f"{name} must hold numbers, but its dtype is {array.dtype}")
+    if array.dtype.hasobject:
+        _check_objects(name, array)
     return array
+
+
+def _check_objects(name: str, array: Array) -> None:
+    """Admit objects that compute exactly and cannot fail on the way, and no others."""
+    for element in array.flat:
+        if not isinstance(element, int | Fraction):
+            raise DTypeError(
+                f"{name} is an array of objects, which must be Python ints or Fractions, but "
+                f"there is a {type(element).__qualname__} in it"
+            )
 
 
 def _from_sequence(name: str, value: Sequence[Any]) -> Array:

@@ -30,6 +30,7 @@ from npconv.options import (
     size_tuple,
     whole_number,
 )
+from npconv.padding import fold, gather, padded_axes
 from npconv.problem import Array, ConvProblem
 from npconv.settings import current_settings
 
@@ -58,8 +59,7 @@ def conv2d_naive(
     stride, dilation : int or one per axis
     padding : int, one per axis, (low, high) pairs, or a name as for `conv`
     groups : int
-    padding_mode : str
-        As for `conv`.
+    padding_mode : {"zeros", "reflect", "replicate", "circular"}
 
     Returns
     -------
@@ -213,7 +213,14 @@ def im2col(
     R, P = math.prod(a.kernel for a in axes), math.prod(a.out for a in axes)
     dtype = x.dtype.newbyteorder("=")
     col = new_array("the columns", (N, C * R, P), dtype)
-    windows.im2col(x, axes, col)
+    if padding_mode == "zeros":
+        windows.im2col(x, axes, col)
+    else:
+        padded = padded_axes(axes)
+        everything = [slice(0, axis.padded) for axis in axes]
+        for n in range(N):  # image by image, as each is padded first
+            image = gather(x[n : n + 1], axes, padding_mode, everything)
+            windows.im2col(image, padded, col[n : n + 1])
     return col
 
 
@@ -266,7 +273,15 @@ def col2im(
     kernel, out = tuple(a.kernel for a in axes), tuple(a.out for a in axes)
     check_shape("col", c, (N, C * math.prod(kernel), math.prod(out)), "im2col's for input_shape")
     x = new_array("the result", shape, c.dtype.newbyteorder("="))
-    return windows.col2im(c.reshape(N, C, *kernel, *out), axes, x) if x.size else x
+    if not x.size:
+        return x
+    c = c.reshape(N, C, *kernel, *out)
+    if padding_mode == "zeros":
+        return windows.col2im(c, axes, x)
+    padded = padded_axes(axes)
+    for n in range(N):
+        fold(windows.col2im(c[n : n + 1], padded), axes, padding_mode, x[n : n + 1])
+    return x
 
 
 def _window_axes(
@@ -285,10 +300,6 @@ def _window_axes(
             f"{name}.shape={shape}"
         )
     check_padding_mode(padding_mode)
-    if padding_mode != "zeros":
-        raise UnsupportedError(
-            f"padding_mode={padding_mode!r} is not served by im2col and col2im yet; use 'zeros'"
-        )
     rank = len(shape) - 2
     kernel = per_axis("kernel_size", kernel_size, rank, at_least=1)
     return resolve_axes(

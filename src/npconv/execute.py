@@ -23,7 +23,7 @@ from npconv.operands import (
     result,
     takes_kernel,
 )
-from npconv.padding import Run, gather, padded_problem
+from npconv.padding import add_box, gather, padded_problem
 from npconv.planner import Choice
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.ranges import check_range
@@ -123,7 +123,7 @@ def input_grad(
                         scratch=scratch,
                     )
                     if folds:
-                        _fold(box, folds, total)
+                        add_box(box, folds, total)
                 if bias is not None:
                     total += _beside(cast(numbers, bias[block.groups, block.C]), problem.rank)
                 if total is not place:
@@ -204,14 +204,6 @@ def _inputs(problem: ConvProblem, x: Array, block: Block, tile: Tile) -> Array:
         seen: Array = x[index]
         return seen
     return gather(x, problem.axes, problem.padding_mode, tile.inputs)
-
-
-def _fold(box: Array, folds: tuple[Run, ...], total: Array) -> None:
-    """Add a box of the padded gradient where its runs say; the adjoint of `gather`."""
-    for i, run in enumerate(folds, box.ndim - len(folds)):
-        box = run.turned(box, i)
-    index: tuple[Any, ...] = (..., *(run.repeated() for run in folds))
-    total[index] += box
 
 
 def _beside(bias: Array, rank: int) -> Array:

@@ -98,7 +98,8 @@ def conv(
     batch_groups : int
         Divides batch and output channels instead; JAX's ``batch_group_count``.
     padding_mode : {"zeros", "reflect", "replicate", "circular"}
-        Where padding takes its values from. This version serves zeros.
+        Where padding takes its values from: nowhere, or the input mirrored without its
+        edge, its edge repeated, the input from its other end.
     layout, kernel_layout : str, optional
         Order of axes, such as ``"NHWC"`` and ``"HWIO"``; by default ``"NCHW"``, ``"OIHW"``.
         Options per axis follow the order of ``layout``.
@@ -123,6 +124,8 @@ def conv(
         Arguments of the wrong kind.
     UnsupportedError
         Unknown names, refused combinations, nothing that fits the workspace limit.
+    RangeError
+        Integers whose exact sums might not fit the result dtype.
     CapacityError
         A result larger than the machine's memory.
 
@@ -194,7 +197,7 @@ def conv1d(input: Any, kernel: Any, bias: Any = None, **options: Unpack[OptionsW
 
     Raises
     ------
-    ShapeError, DTypeError, UnsupportedError, CapacityError
+    ShapeError, DTypeError, UnsupportedError, RangeError, CapacityError
         As for `conv`.
 
     Examples
@@ -224,7 +227,7 @@ def conv2d(input: Any, kernel: Any, bias: Any = None, **options: Unpack[OptionsW
 
     Raises
     ------
-    ShapeError, DTypeError, UnsupportedError, CapacityError
+    ShapeError, DTypeError, UnsupportedError, RangeError, CapacityError
         As for `conv`.
 
     Examples
@@ -254,7 +257,7 @@ def conv3d(input: Any, kernel: Any, bias: Any = None, **options: Unpack[OptionsW
 
     Raises
     ------
-    ShapeError, DTypeError, UnsupportedError, CapacityError
+    ShapeError, DTypeError, UnsupportedError, RangeError, CapacityError
         As for `conv`.
 
     Examples
@@ -329,7 +332,7 @@ def conv_input_grad(
 
     Raises
     ------
-    ShapeError, DTypeError, UnsupportedError, CapacityError
+    ShapeError, DTypeError, UnsupportedError, RangeError, CapacityError
         As for `conv`.
 
     Examples
@@ -373,7 +376,7 @@ def conv_kernel_grad(
 
     Raises
     ------
-    ShapeError, DTypeError, UnsupportedError, CapacityError
+    ShapeError, DTypeError, UnsupportedError, RangeError, CapacityError
         As for `conv`.
 
     Examples
@@ -421,7 +424,7 @@ def conv_backward(
 
     Raises
     ------
-    ShapeError, DTypeError, UnsupportedError, CapacityError
+    ShapeError, DTypeError, UnsupportedError, RangeError, CapacityError
         As for `conv`.
 
     Examples

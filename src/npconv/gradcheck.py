@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from npconv import functional
+from npconv import functional, pooling, transposed
 from npconv.arrays import as_array
 from npconv.core import numerical_gradient
 from npconv.errors import DTypeError, ShapeError, UnsupportedError
@@ -84,9 +84,10 @@ def gradcheck(
     Parameters
     ----------
     f : callable or layer
-        ``f(*inputs)`` gives an array. Without ``grads`` it is `conv` (or ``conv1d`` and so on,
-        also through `functools.partial` with options) or a layer with ``forward`` and
-        ``backward``, whose parameters are then checked as well.
+        ``f(*inputs)`` gives an array. Without ``grads`` it is a function of npconv that takes
+        arrays alone (convolution, transposed convolution, their gradients, pooling; options
+        through `functools.partial`), or a layer with ``forward`` and ``backward``, whose
+        parameters are then checked as well.
     inputs : sequence of array_like
         Real arrays where to check; copied to float64, never written to.
     grads : callable, optional
@@ -235,26 +236,59 @@ def _as_real(name: str, value: Any) -> Array:
 
 
 def _backward_of(f: Any) -> GradFunction:
-    """Find the backward of a function of `npconv.functional`, options included."""
+    """Find the backward of a function of this package, options included."""
     options: dict[str, Any] = {}
     while isinstance(f, functools.partial) and not f.args:
         options = {**f.keywords, **options}
         f = f.func
-    known = (functional.conv, functional.conv1d, functional.conv2d, functional.conv3d)
-    if f not in known:
-        names = ", ".join(function.__name__ for function in known)
-        raise UnsupportedError(
-            f"grads must be given for this f; without it, f is one of {names} "
-            "(also as functools.partial(f, stride=2)), or a layer with forward and backward"
-        )
-    options.pop("out", None)
+    for known, backward in BACKWARDS.items():
+        if f in known:
+            options.pop("out", None)
+            return functools.partial(backward, **options)
+    names = ", ".join(function.__name__ for known in BACKWARDS for function in known)
+    raise UnsupportedError(
+        f"grads must be given for this f; without it, f is one of {names} "
+        "(also as functools.partial(f, stride=2)), or a layer with forward and backward"
+    )
 
-    def grads(grad_output: Array, *operands: Array) -> Sequence[Array | None]:
-        x, w, *bias = operands
-        gradients = functional.conv_backward(grad_output, x, w, **options)
-        return gradients[: 2 + len(bias)]
 
-    return grads
+def _conv(dy: Array, x: Array, w: Array, *bias: Array, **options: Any) -> Sequence[Array | None]:
+    return functional.conv_backward(dy, x, w, **options)[: 2 + len(bias)]
+
+
+def _conv_transpose(
+    dy: Array, x: Array, w: Array, *bias: Array, **options: Any
+) -> Sequence[Array | None]:
+    return transposed.conv_transpose_backward(dy, x, w, **options)[: 2 + len(bias)]
+
+
+def _conv_input_grad(ddx: Array, dy: Array, w: Array, **options: Any) -> Sequence[Array | None]:
+    """Differentiate once more: the gradient is linear in dy and in w."""
+    options.pop("input_shape")  # that of ddx
+    to_dy = functional.conv(ddx, w, **options)
+    return to_dy, functional.conv_kernel_grad(dy, ddx, w.shape, **options)
+
+
+def _conv_kernel_grad(ddw: Array, dy: Array, x: Array, **options: Any) -> Sequence[Array | None]:
+    options.pop("kernel_shape")  # that of ddw
+    to_dy = functional.conv(x, ddw, **options)
+    return to_dy, functional.conv_input_grad(dy, ddw, x.shape, **options)
+
+
+# Which functions a backward belongs to.
+BACKWARDS: dict[tuple[Callable[..., Any], ...], Callable[..., Sequence[Array | None]]] = {
+    (functional.conv, functional.conv1d, functional.conv2d, functional.conv3d): _conv,
+    (
+        transposed.conv_transpose,
+        transposed.conv_transpose1d,
+        transposed.conv_transpose2d,
+        transposed.conv_transpose3d,
+    ): _conv_transpose,
+    (functional.conv_input_grad,): _conv_input_grad,
+    (functional.conv_kernel_grad,): _conv_kernel_grad,
+    (pooling.max_pool,): lambda dy, x, **options: (pooling.max_pool_backward(dy, x, **options),),
+    (pooling.avg_pool,): lambda dy, x, **options: (pooling.avg_pool_backward(dy, x, **options),),
+}
 
 
 def _parameters(layer: Any) -> tuple[list[str], list[Array]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from npconv.errors import ShapeError, UnsupportedError
-from npconv.options import size_tuple
+from npconv.options import check_rank, size_tuple
 
 # Spatial letters by rank, as far as there is a custom; the rest of the alphabet after that.
 _SPATIAL = {0: "", 1: "W", 2: "HW", 3: "DHW"}
@@ -45,6 +45,7 @@ def read_shapes(
             f"kernel must have as many axes as input, {rank + 2}, but it has "
             f"{len(given_kernel)}; {text}"
         )
+    check_rank(rank, text)
     layout, kernel_layout = check_layouts(layout, kernel_layout, rank)
     batch, channels, *size = (given_input[i] for i in places(layout, "NC", layout, rank))
     out, into, *kernel = (given_kernel[i] for i in places(kernel_layout, "OI", layout, rank))

@@ -44,7 +44,9 @@ def numbers_for(first: DType, second: DType, dtype: DTypeLike | None = None) -> 
     """Decide the dtypes for two operands: NumPy's promotion, integers in int64."""
     if dtype is None:
         try:
-            result = np.result_type(first, second)
+            # NumPy knows no dtype that holds both halves; the contract names one.
+            halves = {first.name, second.name} == set(_HALVES)
+            result = np.dtype(np.float32) if halves else np.result_type(first, second)
         except TypeError as error:
             raise DTypeError(
                 f"operands of {first} and {second} have no common dtype: {error}"

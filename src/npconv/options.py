@@ -102,6 +102,14 @@ def size_tuple(name: str, value: Any) -> tuple[int, ...]:
     return tuple(whole_number(f"every size in {name}", v, at_least=0, given=name) for v in value)
 
 
+def check_rank(rank: int, given: str) -> None:
+    """Refuse more spatial axes than there can be columns of."""
+    if rank > MOST_AXES:
+        raise UnsupportedError(
+            f"input can have at most {MOST_AXES} spatial axes, but it has {rank}; {given}"
+        )
+
+
 def resolve_axes(
     size: Sequence[int],
     kernel: Sequence[int],
@@ -114,10 +122,7 @@ def resolve_axes(
     given: str = "",
 ) -> tuple[Axis, ...]:
     """Build the geometry of every axis from the options, and check that the window fits."""
-    if len(size) > MOST_AXES:
-        raise UnsupportedError(
-            f"input can have at most {MOST_AXES} spatial axes, but it has {len(size)}; {given}"
-        )
+    check_rank(len(size), given)
     if any(k < 1 for k in kernel):
         raise ShapeError(f"kernel must have at least 1 element on every axis; {given}")
     bare = bare_axes(size, kernel, stride, dilation, input_dilation)

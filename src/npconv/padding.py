@@ -10,11 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from npconv.axis import Axis
 from npconv.problem import Array, ConvProblem
+
+Index: TypeAlias = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,23 @@ def gather(x: Array, axes: Sequence[Axis], mode: str, ranges: Sequence[slice]) -
     return x
 
 
+def fold(padded: Array, axes: Sequence[Axis], mode: str, x: Array) -> None:
+    """Add a whole padded array back to what `gather` read it from, into ``x``: its adjoint."""
+    x[...] = 0
+    found = [list(runs(axis, mode, slice(0, axis.size), axis.padded)) for axis in axes]
+    for chosen in product(*found):
+        box: Index = (..., *(slice(run.start, run.stop) for run in chosen))
+        add_box(padded[box], chosen, x)
+
+
+def add_box(box: Array, chosen: Sequence[Run], x: Array) -> None:
+    """Add a box of padded positions, a run along each axis, where its runs say."""
+    for i, run in enumerate(chosen, box.ndim - len(chosen)):
+        box = run.turned(box, i)
+    place: Index = (..., *(run.repeated() for run in chosen))
+    x[place] += box
+
+
 def runs(axis: Axis, mode: str, inputs: slice, longest: int) -> Iterator[Run]:
     """Find the runs of padded positions that repeat any of ``inputs``, none above ``longest``.
 
@@ -90,9 +111,13 @@ def runs(axis: Axis, mode: str, inputs: slice, longest: int) -> Iterator[Run]:
         start += length
 
 
+def padded_axes(axes: Sequence[Axis]) -> tuple[Axis, ...]:
+    """Give the geometry over an input that is padded already."""
+    return tuple(replace(axis, size=axis.padded, low=0, high=0) for axis in axes)
+
+
 def padded_problem(problem: ConvProblem) -> ConvProblem:
     """Pose the problem over an input that is padded already, where its mode needs that."""
     if problem.padding_mode == "zeros":
         return problem
-    axes = tuple(replace(a, size=a.padded, low=0, high=0) for a in problem.axes)
-    return replace(problem, axes=axes, padding_mode="zeros")
+    return replace(problem, axes=padded_axes(problem.axes), padding_mode="zeros")
