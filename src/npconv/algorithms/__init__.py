@@ -9,8 +9,11 @@ from __future__ import annotations
 from npconv.algorithms.im2col import Im2col
 from npconv.algorithms.naive import Naive
 from npconv.algorithms.protocol import Algorithm
+from npconv.algorithms.winograd import Winograd
 
-REGISTRY: dict[str, Algorithm] = {algorithm.name: algorithm for algorithm in (Naive(), Im2col())}
+REGISTRY: dict[str, Algorithm] = {
+    algorithm.name: algorithm for algorithm in (Naive(), Im2col(), Winograd())
+}
 
 
 def algorithms() -> tuple[str, ...]:
@@ -24,6 +27,6 @@ def algorithms() -> tuple[str, ...]:
     --------
     >>> import npconv
     >>> npconv.algorithms()
-    ('naive', 'im2col')
+    ('naive', 'im2col', 'winograd')
     """
     return tuple(REGISTRY)
