@@ -1,6 +1,7 @@
 """Run a choice on arrays: what is the same for every algorithm stands here.
 
-Padding modes, blocks and tiles, the accumulator. An algorithm sees one tile at a time, in
+Padding modes, blocks and tiles, the accumulator, and what an algorithm that is not direct
+summation hands over to one that is. An algorithm sees one tile at a time, in
 the inner layout and the accumulator's dtype, padded with zeros if at all. Everything is
 checked before anything is written.
 """
@@ -8,6 +9,8 @@ checked before anything is written.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,6 +51,20 @@ def forward(
     y = result(numbers, problem.output_shape, out, operands)
     if not y.size:
         return y  # with one size 0 the others may be anything, too many to walk over
+    _each_image(partial(_forward, bias=bias, conjugate=conjugate), choice, x, w, y)
+    return y
+
+
+def _forward(
+    choice: Choice,
+    x: Array,
+    w: Array | Packed,
+    y: Array,
+    *,
+    bias: Array | None,
+    conjugate: bool,
+) -> None:
+    problem, numbers = choice.problem, choice.numbers
     x_view, y_view = problem.view_input(x), problem.view_output(y)
     if bias is not None:
         bias = bias.reshape(problem.G, problem.K)
@@ -66,7 +83,7 @@ def forward(
                     bias=part_bias,
                     scratch=scratch,
                 )
-    return y
+            del packed  # before the next block's kernel is packed
 
 
 def input_grad(
@@ -91,6 +108,20 @@ def input_grad(
     dx = result(numbers, problem.input_shape, out, operands)
     if not dx.size:
         return dx
+    _each_image(partial(_input_grad, bias=bias, conjugate=conjugate), choice, dy, w, dx)
+    return dx
+
+
+def _input_grad(
+    choice: Choice,
+    dy: Array,
+    w: Array | Packed,
+    dx: Array,
+    *,
+    bias: Array | None,
+    conjugate: bool,
+) -> None:
+    problem, numbers = choice.problem, choice.numbers
     dy_view, dx_view = problem.view_output(dy), problem.view_input(dx)
     if bias is not None:
         bias = bias.reshape(problem.G, problem.C)
@@ -128,7 +159,7 @@ def input_grad(
                     total += _beside(cast(numbers, bias[block.groups, block.C]), problem.rank)
                 if total is not place:
                     place[...] = total
-    return dx
+            del packed  # before the next block's kernel is packed
 
 
 def kernel_grad(
@@ -148,6 +179,23 @@ def kernel_grad(
     dw = result(numbers, problem.kernel_shape, out, [dy, x])
     if not dw.size:
         return dw
+    run = partial(_kernel_grad, conjugate=conjugate, first_conjugate=first_conjugate)
+    run(choice, dy, x, dw)
+    if choice.direct and not _finite(numbers, dw):
+        run(choice.direct, dy, x, dw)
+    return dw
+
+
+def _kernel_grad(
+    choice: Choice,
+    dy: Array,
+    x: Array,
+    dw: Array,
+    *,
+    conjugate: bool,
+    first_conjugate: bool,
+) -> None:
+    problem, numbers = choice.problem, choice.numbers
     x_view, dy_view = problem.view_input(x), problem.view_output(dy)
     dw_view = problem.view_kernel(dw)
     run, scratch, inner = choice.best.algorithm.kernel_grad, Scratch(), padded_problem(problem)
@@ -170,7 +218,36 @@ def kernel_grad(
                     scratch=scratch,
                 )
             dw_view[block.groups, block.K, block.C] = total
-    return dw
+
+
+def _each_image(
+    run: Callable[[Choice, Array, Array | Packed, Array], None],
+    choice: Choice,
+    operand: Array,
+    w: Array | Packed,
+    out: Array,
+) -> None:
+    """Run; then again, by direct summation, each image whose result is not finite.
+
+    Transforms spread one NaN or Inf over a whole tile, and may overflow on the way to a
+    result that would not; but never do they hide one. Image by image, so that an image's
+    bits do not depend on its company.
+    """
+    run(choice, operand, w, out)
+    if not choice.direct:
+        return
+    if isinstance(w, Packed) and w.direct:
+        w = w.direct
+    for n in range(choice.problem.N):
+        image = choice.problem.image(n, out)
+        if not _finite(choice.numbers, image):
+            run(choice.direct, choice.problem.image(n, operand), w, image)
+
+
+def _finite(numbers: Numbers, array: Array) -> bool:
+    """Whether nothing is NaN or Inf; no also where the sum overflows, which costs time only."""
+    with np.errstate(all="ignore"):  # a sum needs no array of answers beside the array
+        return bool(np.isfinite(array.sum(dtype=numbers.accumulator)))
 
 
 def bias_grad(dy: Array, numbers: Numbers) -> Array:
@@ -193,7 +270,8 @@ def pack(choice: Choice, w: Array) -> Packed:
         packed.append(form.copy() if np.shares_memory(form, w) else form)
         packed[-1].flags.writeable = False
     extremes = np.array([w.min(), w.max()]) if w.size and w.dtype.kind in "biu" else w[:0]
-    return Packed(choice, tuple(packed), extremes)
+    direct = pack(choice.direct, w) if choice.direct else None
+    return Packed(choice, tuple(packed), extremes, direct)
 
 
 def _inputs(problem: ConvProblem, x: Array, block: Block, tile: Tile) -> Array:

@@ -24,11 +24,13 @@ class Packed:
     choice: Choice
     blocks: tuple[Array, ...]
     extremes: Array  # the smallest and the largest element, for integers that might not fit
+    direct: Packed | None = None  # the same for `Choice.direct`
 
     @property
     def nbytes(self) -> int:
         """Bytes the packed kernel holds."""
-        return sum(block.nbytes for block in self.blocks)
+        bytes_here = sum(block.nbytes for block in self.blocks)
+        return bytes_here + (self.direct.nbytes if self.direct else 0)
 
 
 def packed_block(

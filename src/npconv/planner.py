@@ -7,7 +7,7 @@ choice is the same every time and for every batch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -53,7 +53,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What will run, and what else there was."""
+    """What will run, and what else there was.
+
+    ``direct`` is the choice that computes again what did not come out finite: of one
+    image, or of the whole kernel gradient. Direct summation needs none.
+    """
 
     problem: ConvProblem
     direction: Direction
@@ -61,6 +65,7 @@ class Choice:
     settings: Settings
     candidates: tuple[Candidate, ...]
     best: Candidate
+    direct: Choice | None = None
 
     @property
     def error_growth(self) -> float:
@@ -106,7 +111,16 @@ def choose(
             raise UnsupportedError(_nobody(candidates))
         best = min(able, key=lambda candidate: candidate.time)
         _refuse_endless_loops(best, candidates, problem)
-    return Choice(problem, direction, numbers, settings, candidates, best)
+    direct = None if best.algorithm.direct else _direct(problem, direction, numbers, settings)
+    return Choice(problem, direction, numbers, settings, candidates, best, direct)
+
+
+def _direct(
+    problem: ConvProblem, direction: Direction, numbers: Numbers, settings: Settings
+) -> Choice:
+    """Choose among direct summations, for one image where images are independent."""
+    part = problem if direction is Direction.KERNEL_GRAD else problem.one_image
+    return choose(part, direction, numbers, replace(settings, accuracy="strict"))
 
 
 @lru_cache(maxsize=4096)  # a forced name and each of its rivals ask the same
@@ -132,6 +146,8 @@ def _ask(
                 f"its smallest tile needs {workspace:,} bytes of workspace, but "
                 f"workspace_limit={settings.workspace_limit:,}"
             )
+        elif not algorithm.direct:
+            workspace = max(workspace, _direct(problem, direction, numbers, settings).best.workspace)
     return Candidate(algorithm, cost, time, cut, workspace, refusal)
 
 

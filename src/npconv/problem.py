@@ -150,6 +150,12 @@ class ConvProblem:
         y = y.transpose(self._order(self.layout, "NC"))
         return y.reshape(self.N, self.G, self.K, *self.out)
 
+    def image(self, n: int, array: Array) -> Array:
+        """View what belongs to image ``n`` in an input, an output or a gradient of either."""
+        # Every N-th, because image n of batch group b is input image b * N + n.
+        axis = self._order(self.layout, "NC")[0]
+        return array[(slice(None),) * axis + (slice(n, None, self.N),)]
+
     def _order(self, layout: str, roles: str) -> tuple[int, ...]:
         return places(layout, roles, self.layout, self.rank)
 
