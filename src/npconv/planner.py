@@ -147,7 +147,9 @@ def _ask(
                 f"workspace_limit={settings.workspace_limit:,}"
             )
         elif not algorithm.direct:
-            workspace = max(workspace, _direct(problem, direction, numbers, settings).best.workspace)
+            workspace = max(
+                workspace, _direct(problem, direction, numbers, settings).best.workspace
+            )
     return Candidate(algorithm, cost, time, cut, workspace, refusal)
 
 

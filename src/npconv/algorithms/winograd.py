@@ -68,7 +68,8 @@ class Winograd:
         shape = (*V.shape[:-2], problem.K, V.shape[-1])
         # (N, G, t, t, K, T) = (G, t, t, K, C) @ (N, G, t, t, C, T)
         M = np.matmul(w, V, out=scratch.array("products", shape, V.dtype))
-        y = _along([f.output for f in filters], M, _lend(scratch, "half outputs", "products"))
+        del V  # its memory may be the next step's
+        y = _along([f.output for f in filters], M, _lend(scratch, "half", "products"))
         if bias is not None:
             y += bias.reshape(problem.G, *(1,) * problem.rank, problem.K, 1)
         _scatter(y, _tiles_of_outputs(problem, filters), out)
@@ -91,7 +92,7 @@ class Winograd:
             # (G, t, t, K, C) = (G, t, t, K, T) @ (G, t, t, T, C)
             np.matmul(dM[n], V[n].swapaxes(-1, -2), out=dU)
             back = [transpose(f.kernel) for f in filters]
-            dw = _along(back, dU, _lend(scratch, "half kernel", "products"))
+            dw = _along(back, dU, _lend(scratch, "half", "products"))
             out += np.moveaxis(dw, (-2, -1), (1, 2))
 
     def pack(self, problem: ConvProblem, direction: Direction, w: Array) -> Array:
@@ -108,7 +109,7 @@ class Winograd:
             return why_no_sums(dtype) or f"its transforms divide, which {dtype} cannot"
         if any(a.stride > 1 or a.has_holes or a.reach != a.kernel for a in problem.axes):
             return "its tiles need stride 1, dilation 1 and input_dilation 1"
-        if not set(problem.kernel) <= {1, 3} or problem.kernel.count(3) not in (1, 2):
+        if not set(problem.kernel) <= {1, 3} or _windows(problem) not in (1, 2):
             return f"it serves kernels of 3 in one or two axes (1 in others), not {problem.kernel}"
         return None
 
@@ -119,7 +120,8 @@ class Winograd:
         most = _count(problem, direction, [_widest(a) for a in problem.axes])
         return Cost(
             multiplications=count.multiplications,
-            bytes_moved=2 * count.elements * dtype.itemsize,
+            # Gathering and scattering jump about, and take as long as the transforms.
+            bytes_moved=4 * count.elements * dtype.itemsize,
             workspace=max(count.elements, most.elements) * dtype.itemsize,
             error_growth=_growth(problem, direction),
             calls=count.calls,
@@ -127,6 +129,11 @@ class Winograd:
 
 
 # ---- which tiles -------------------------------------------------------------------------
+
+
+def _windows(problem: ConvProblem) -> int:
+    """Count the axes along which there is something to transform."""
+    return problem.kernel.count(3)
 
 
 def _widest(axis: Axis) -> Filtering:
@@ -171,7 +178,9 @@ def _tiles_of_inputs(problem: ConvProblem, filters: Sequence[Filtering]) -> list
 
 def _tiles_of_outputs(problem: ConvProblem, filters: Sequence[Filtering]) -> list[Axis]:
     """The same for outputs: windows of ``m`` that do not overlap; the last may stand over."""
-    return [Axis(a.out, f.m, f.m, 0, -a.out % f.m) for a, f in zip(problem.axes, filters, strict=True)]
+    return [
+        Axis(a.out, f.m, f.m, 0, -a.out % f.m) for a, f in zip(problem.axes, filters, strict=True)
+    ]
 
 
 # ---- transforms --------------------------------------------------------------------------
@@ -206,17 +215,24 @@ def _transformed_input(
     problem: ConvProblem, filters: Sequence[Filtering], x: Array, scratch: Scratch
 ) -> Array:
     """Gather the tiles of the input and transform them: ``V (N, G, t, t, C, T)``."""
-    tiles = _gather(x, _tiles_of_inputs(problem, filters), "tiles", scratch)
-    return _along([f.input for f in filters], tiles, _lend(scratch, "half tiles", "tiles"))
+    roles = _roles(problem, "tiles")
+    tiles = _gather(x, _tiles_of_inputs(problem, filters), roles[1], scratch)
+    return _along([f.input for f in filters], tiles, _lend(scratch, *roles))
 
 
 def _transformed_grad(
     problem: ConvProblem, filters: Sequence[Filtering], dy: Array, scratch: Scratch
 ) -> Array:
     """Gather the tiles of the outputs' gradient, likewise: ``dM (N, G, t, t, K, T)``."""
-    tiles = _gather(dy, _tiles_of_outputs(problem, filters), "grads", scratch)
+    roles = _roles(problem, "grads")
+    tiles = _gather(dy, _tiles_of_outputs(problem, filters), roles[1], scratch)
     back = [transpose(f.output) for f in filters]
-    return _along(back, tiles, _lend(scratch, "half outputs", "outputs"))
+    return _along(back, tiles, _lend(scratch, *roles))
+
+
+def _roles(problem: ConvProblem, final: str) -> tuple[str, str]:
+    """Where the first step of a transform writes, and where it reads; the last writes `final`."""
+    return ("half", final) if _windows(problem) == 2 else (final, "half")
 
 
 def _gather(x: Array, axes: Sequence[Axis], role: str, scratch: Scratch) -> Array:
@@ -267,11 +283,11 @@ def _count(problem: ConvProblem, direction: Direction, filters: Sequence[Filteri
     return _Count(
         multiplications=t * images * problem.K * problem.C * T
         + sum(_products(matrices) * times for matrices, times in transforms),
-        # Each of the three twice, before and after a step of its transform; a gathered
-        # kernel or gradient besides.
-        elements=2 * t * (inputs + outputs + kernels)
-        + problem.taps * kernels
-        + math.prod(f.m for f in filters) * outputs,
+        # Inputs, outputs and kernels transformed, one step of any of them, and what a
+        # kernel or a gradient was before its transform.
+        elements=t * (inputs + outputs + kernels + max(inputs, outputs, kernels))
+        + math.prod(f.m for f in filters) * outputs
+        + problem.taps * kernels,
         calls=10 + 2 * t + images,
     )
 
@@ -291,10 +307,14 @@ def _growth(problem: ConvProblem, direction: Direction) -> float:
 
     What the transforms and the products make of the operands' magnitudes is bounded by
     `Filtering.gain`, the same for all data. Roundings are taken as independent, so that
-    squares add up: along each windowed axis some eight roundings of three transforms, and
-    one for each term of the sum, of partial sums that grow to the whole one (a third on
-    average of the squares). The bound for the worst case, all roundings of the largest
-    size and of one sign, would be tens of times that, and nothing comes near it.
+    squares add up, each ``u**2 / 3`` on average at most: along each windowed axis some eight
+    roundings of three transforms, and one for each term of the sum, of partial sums that
+    grow to the whole one (a third on average of the squares).
+
+    So this is the standard deviation of what the worst data would give, which nothing
+    found comes near (a search for bad data ended at a third of it), not a bound for the
+    worst case: all roundings of the largest size and of one sign would be ten times that
+    and more, and tell nothing.
     """
     filters = _filters(problem, direction)
     if direction is Direction.FORWARD:
@@ -302,6 +322,8 @@ def _growth(problem: ConvProblem, direction: Direction) -> float:
     elif direction is Direction.INPUT_GRAD:
         terms = problem.K
     else:
-        terms = problem.N * math.prod(-(-a.out // f.m) for a, f in zip(problem.axes, filters, strict=True))
-    windows = problem.kernel.count(3)
-    return math.sqrt(8 * windows + terms / 3) * math.prod(f.gain_of(direction) for f in filters)
+        terms = problem.N * math.prod(
+            -(-a.out // f.m) for a, f in zip(problem.axes, filters, strict=True)
+        )
+    roundings = 8 * _windows(problem) + terms / 3
+    return math.sqrt(roundings / 3) * math.prod(f.gain_of(direction) for f in filters)
