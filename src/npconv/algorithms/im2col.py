@@ -18,7 +18,6 @@ the batch it is in.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -31,13 +30,12 @@ from npconv.scratch import Scratch
 from npconv.windows import col2im, im2col
 
 
-@dataclass(frozen=True)
 class Im2col:
     """Columns, then one BLAS matrix product for each image and group."""
 
-    name: str = "im2col"
-    engine: str = "numpy"
-    direct: bool = True
+    name = "im2col"
+    engine = "numpy"
+    direct = True
 
     def forward(
         self,
