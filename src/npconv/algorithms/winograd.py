@@ -19,8 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -44,13 +43,12 @@ from npconv.windows import im2col, untile
 Lend: TypeAlias = Callable[[int, tuple[int, ...], DType], Array]
 
 
-@dataclass(frozen=True)
 class Winograd:
     """Tiles of 4 outputs (2 where there are no more) along each axis of kernel size 3."""
 
-    name: str = "winograd"
-    engine: str = "numpy"
-    direct: bool = False
+    name = "winograd"
+    engine = "numpy"
+    direct = False
 
     def forward(
         self,
@@ -163,7 +161,7 @@ def _turned(problem: ConvProblem) -> ConvProblem:
         Axis(a.out, a.kernel, low=a.kernel - 1 - a.low, high=a.kernel - 1 - a.high)
         for a in problem.axes
     )
-    return replace(problem, C=problem.K, K=problem.C, axes=axes)
+    return problem._replace(C=problem.K, K=problem.C, axes=axes)
 
 
 def _tiles_of_inputs(problem: ConvProblem, filters: Sequence[Filtering]) -> list[Axis]:
@@ -253,8 +251,7 @@ def _scatter(y: Array, axes: Sequence[Axis], out: Array) -> None:
 # ---- counts ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Count:
+class _Count(NamedTuple):
     multiplications: int
     elements: int  # of all working arrays
     calls: int
@@ -326,4 +323,4 @@ def _growth(problem: ConvProblem, direction: Direction) -> float:
             -(-a.out // f.m) for a, f in zip(problem.axes, filters, strict=True)
         )
     roundings = 8 * _windows(problem) + terms / 3
-    return math.sqrt(roundings / 3) * math.prod(f.gain_of(direction) for f in filters)
+    return math.sqrt(roundings / 3) * math.prod(f.gain(direction) for f in filters)

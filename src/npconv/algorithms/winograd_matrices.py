@@ -15,25 +15,29 @@ and Gray, Fast Algorithms for Convolutional Neural Networks, 2016, who call ``ou
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from fractions import Fraction
-from functools import cached_property, lru_cache
-from typing import Any, TypeAlias
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from npconv.problem import Array, Direction
 
-Matrix: TypeAlias = tuple[tuple[Fraction, ...], ...]
+# Exact fractions as pairs of integers: importing `fractions` would take longer than this.
+Ratio: TypeAlias = tuple[int, int]
+Matrix: TypeAlias = tuple[tuple[Ratio, ...], ...]
 
 
 def _matrix(text: str) -> Matrix:
     """Read one row a line."""
-    return tuple(tuple(map(Fraction, row.split())) for row in text.strip().splitlines())
+    return tuple(tuple(map(_ratio, row.split())) for row in text.strip().splitlines())
 
 
-@dataclass(frozen=True)
-class Filtering:
+def _ratio(text: str) -> Ratio:
+    numerator, _, denominator = text.partition("/")
+    return int(numerator), int(denominator or 1)
+
+
+class Filtering(NamedTuple):
     """The three matrices of one ``F(m, r)``; ``t = m + r - 1`` elements stand between them."""
 
     output: Matrix  # (m, t)
@@ -55,21 +59,18 @@ class Filtering:
         """Inputs read, and products formed, at a time."""
         return len(self.input)
 
-    @cached_property
-    def gain(self) -> float:
-        """How much forward filtering enlarges rounding errors; see `_gain`."""
+    def gain(self, direction: Direction) -> float:
+        """How much rounding errors are enlarged; see `_gain`.
+
+        The input's gradient is a forward filtering; in the kernel's, kernel and output
+        change places.
+        """
+        if direction is Direction.KERNEL_GRAD:
+            return _gain(transpose(self.kernel), transpose(self.output), self.input)
         return _gain(self.output, self.kernel, self.input)
 
-    @cached_property
-    def kernel_gain(self) -> float:
-        """The same for the kernel's gradient, where kernel and output change places."""
-        return _gain(transpose(self.kernel), transpose(self.output), self.input)
 
-    def gain_of(self, direction: Direction) -> float:
-        """Give the gain of one direction; the input's gradient is a forward filtering."""
-        return self.kernel_gain if direction is Direction.KERNEL_GRAD else self.gain
-
-
+@lru_cache
 def _gain(result: Matrix, first: Matrix, second: Matrix) -> float:
     """Bound the rounding errors of ``t`` products that reach one result.
 
@@ -80,17 +81,12 @@ def _gain(result: Matrix, first: Matrix, second: Matrix) -> float:
     times their largest coefficient. The roundings of different products are independent,
     so their squares add up.
     """
-    most = 0.0
-    for row in result:
-        squares = 0.0
-        for e, reach in enumerate(row):
-            lags: dict[int, Fraction] = {}
-            for i, a in enumerate(first[e]):
-                for j, b in enumerate(second[e]):
-                    lags[j - i] = max(lags.get(j - i, Fraction(0)), abs(a * b))
-            squares += float(abs(reach) * sum(lags.values())) ** 2
-        most = max(most, math.sqrt(squares))
-    return most
+    output, one, other = (abs(numbers(m, np.dtype(float))) for m in (result, first, second))
+    sums = np.zeros(len(second))
+    for lag in range(1 - one.shape[1], other.shape[1]):
+        pairs = [(i, i + lag) for i in range(one.shape[1]) if 0 <= i + lag < other.shape[1]]
+        sums += np.max([one[:, i] * other[:, j] for i, j in pairs], axis=0)
+    return math.sqrt(np.max(np.sum((output * sums) ** 2, axis=1)))
 
 
 def transpose(matrix: Matrix) -> Matrix:
@@ -101,7 +97,7 @@ def transpose(matrix: Matrix) -> Matrix:
 @lru_cache(maxsize=64)
 def numbers(matrix: Matrix, dtype: np.dtype[Any]) -> Array:
     """Round the fractions of a matrix once, to the dtype sums are formed in."""
-    rows = [[dtype.type(x.numerator) / dtype.type(x.denominator) for x in row] for row in matrix]
+    rows = [[dtype.type(above) / dtype.type(below) for above, below in row] for row in matrix]
     array: Array = np.array(rows, dtype)
     array.flags.writeable = False
     return array
