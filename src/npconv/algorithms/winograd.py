@@ -186,7 +186,7 @@ def _tiles_of_outputs(problem: ConvProblem, filters: Sequence[Filtering]) -> lis
 
 def _along(matrices: Sequence[Matrix], a: Array, lend: Lend) -> Array:
     """Multiply a matrix along each tile axis of ``(..., t, t, K or C, T)``, one by one."""
-    flat = a.reshape(*a.shape[:-2], -1)
+    flat = a.reshape(*a.shape[:-2], a.shape[-2] * a.shape[-1])
     first, turn = flat.ndim - 1 - len(matrices), 0
     for axis, matrix in enumerate(matrices, first):
         if len(matrix) == len(matrix[0]) == 1:  # an axis without a window
