@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 import npconv
 from checks import (
-    ALGORITHMS,
     DIRECT,
     check_problem,
     check_specials,

@@ -21,7 +21,7 @@ from oracle import Array
 from problems import NAMED, RandomProblem
 from tolerance import unit_roundoff
 
-FORCED = {"algorithm": "winograd"}
+FORCED: dict[str, Any] = {"algorithm": "winograd"}
 DIRECTIONS = [direction.value for direction in Direction]
 
 
@@ -79,7 +79,9 @@ def windows_of_three(seed: int) -> RandomProblem:
     kernel = rng.choice([(3,), (3, 3), (3, 3), (3, 1), (1, 3), (3, 1, 3)])
     rank = len(kernel)
     pads = [(rng.randint(-1, 4), rng.randint(-1, 4)) for _ in kernel]
-    size = [max(rng.randint(1, 11 - 2 * rank), k - sum(p), 1) for k, p in zip(kernel, pads)]
+    size = [
+        max(rng.randint(1, 11 - 2 * rank), k - sum(p), 1) for k, p in zip(kernel, pads, strict=True)
+    ]
     options: dict[str, Any] = {"padding": pads}
     kind = rng.choice(["plain", "groups", "batch_groups", "mode", "layout"])
     N, C, K, G = rng.randint(1, 3), rng.randint(1, 3), rng.randint(1, 3), 1
@@ -178,6 +180,7 @@ DATA: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
     "alternating": alternating,
     "signs": lambda rng, shape: rng.choice([-1, 1], shape) * rng.uniform(0.9, 1.1, shape),
     "sparse": lambda rng, shape: (rng.random(shape) < 0.2) * rng.standard_normal(shape),
+    "repeated": lambda rng, shape: np.broadcast_to(rng.standard_normal(shape[2:]), shape),
     "constant": lambda rng, shape: np.full(shape, rng.random()),
     "near overflow": lambda rng, shape: rng.standard_normal(shape) * 2.0**58,
 }
@@ -229,6 +232,24 @@ def test_the_bound_holds_and_says_something(sizes: Any, direction: str) -> None:
         print(direction, x, w, f"g={plan.error_growth:.0f}", seen)
         assert max(seen.values()) <= plan.error_growth
         assert plan.error_growth <= 100 * seen["uniform"]
+
+
+@pytest.mark.parametrize("kind", ["constant", "repeated", "uniform"])
+@pytest.mark.parametrize(
+    ("direction", "x", "w"),
+    [
+        ("forward", (1, 384, 8, 8), (2, 384, 3, 3)),
+        ("forward", (1, 1000, 10), (2, 1000, 3)),
+        ("kernel_grad", (2, 1, 48, 48), (2, 1, 3, 3)),
+    ],
+)
+def test_the_bound_holds_for_long_sums_of_like_terms(
+    direction: str, x: Any, w: Any, kind: str
+) -> None:
+    plan = npconv.plan_conv(x, w, padding=1, direction=direction, **FORCED)
+    seen = largest_error(direction, x, w, kind, 8)
+    print(direction, x, w, kind, f"g={plan.error_growth:.0f}", seen)
+    assert seen <= plan.error_growth
 
 
 @pytest.mark.parametrize("kind", DATA)

@@ -300,18 +300,18 @@ def _products(matrices: Sequence[Matrix]) -> int:
 
 
 def _growth(problem: ConvProblem, direction: Direction) -> float:
-    """Estimate the growth of rounding errors, in the manner of Higham and Mary (2019).
+    """Estimate the growth of rounding errors.
 
     What the transforms and the products make of the operands' magnitudes is bounded by
-    `Filtering.gain`, the same for all data. Roundings are taken as independent, so that
-    squares add up, each ``u**2 / 3`` on average at most: along each windowed axis some eight
-    roundings of three transforms, and one for each term of the sum, of partial sums that
-    grow to the whole one (a third on average of the squares).
+    `Filtering.gain`, for all data. How many round-offs of that an error is, is statistics,
+    in the manner of Higham and Mary (A new approach to probabilistic rounding error
+    analysis, 2019). A dozen roundings along each axis are independent, each ``u**2 / 3``
+    squared on average: 2 round-offs, and 3 to be sure; half of that in two axes, as most
+    errors pass only one of the transforms. In a sum of like terms roundings go the same
+    way; a search for bad data drifted by less than 1/64 round-off a term, so 1/32.
 
-    So this is the standard deviation of what the worst data would give, which nothing
-    found comes near (a search for bad data ended at a third of it), not a bound for the
-    worst case: all roundings of the largest size and of one sign would be ten times that
-    and more, and tell nothing.
+    With all roundings of the largest size and of one sign the bound would be some twenty
+    times this, and tell nothing.
     """
     filters = _filters(problem, direction)
     if direction is Direction.FORWARD:
@@ -319,8 +319,6 @@ def _growth(problem: ConvProblem, direction: Direction) -> float:
     elif direction is Direction.INPUT_GRAD:
         terms = problem.K
     else:
-        terms = problem.N * math.prod(
-            -(-a.out // f.m) for a, f in zip(problem.axes, filters, strict=True)
-        )
-    roundings = 8 * _windows(problem) + terms / 3
-    return math.sqrt(roundings / 3) * math.prod(f.gain(direction) for f in filters)
+        terms = problem.N * math.prod(axis.out for axis in _tiles_of_inputs(problem, filters))
+    gain = math.prod(f.gain(direction) for f in filters)
+    return gain * (3 / max(_windows(problem), 1) + terms / 32)
