@@ -1,7 +1,8 @@
 """Tiling: large problems under small limits, the same results, and the same bits.
 
 Small whole numbers make every sum exact, so that results must be equal bit for bit however they
-are cut.  Normals show that the bits do not depend on company where they could.
+are cut (by direct summation; Winograd has tests of its own).  Normals show that the bits do not
+depend on company where they could.
 """
 
 from __future__ import annotations
@@ -130,9 +131,9 @@ def bands(plan: npconv.Plan) -> int:
 def test_workspace_is_kept_and_results_are_the_same(name: str, limit: int, direction: str) -> None:
     case = CASES[name]
     x, w, dy = operands(case, direction)
-    with npconv.settings(workspace_limit=NO_LIMIT):
+    with npconv.settings(workspace_limit=NO_LIMIT, accuracy="strict"):
         whole = run(direction, case, x, w, dy)
-    with npconv.settings(workspace_limit=limit):
+    with npconv.settings(workspace_limit=limit, accuracy="strict"):
         plan = plan_of(case, direction, np.result_type(*case.dtypes))
         if name != "vgg":
             run(direction, case, x, w, dy)  # so that what Python keeps for later calls is there
@@ -319,6 +320,8 @@ def test_nothing_fits_and_the_limit_named_works(case: Case, direction: str) -> N
     ):
         plan_of(case, direction, "f4")
     for name in npconv.algorithms():
+        if name == "winograd" and case is not CASES["vgg"]:
+            continue  # that is not what keeps it from serving
         assert f"{name}: its smallest tile needs" in str(error.value)
     assert "workspace_limit=1" in str(error.value)
     enough = named_limit(error)

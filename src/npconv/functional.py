@@ -324,7 +324,7 @@ def plan_conv(
     >>> import npconv
     >>> plan = npconv.plan_conv((8, 64, 56, 56), (64, 64, 3, 3), padding=1)
     >>> plan.algorithm
-    'im2col'
+    'winograd'
     """
     problem = ConvProblem.of(input_shape, kernel_shape, **geometry)
     names = [each.value for each in Direction]
