@@ -25,11 +25,11 @@ from hostile_values import (
     NAMES,
     NEEDS,
     NUMBERS,
+    OBJECTS,
     PADDINGS,
     SHAPES,
     STEP_SIZES,
     STEPS,
-    UNSERVED,
     Hostile,
     fixed,
     made,
@@ -94,11 +94,12 @@ GEOMETRY = {
     "kernel_layout": KERNEL_LAYOUTS,
 }
 CALL_VALUES = {**GEOMETRY, "algorithm": NAMES, "dtype": [*DTYPES, *LOSSY_DTYPES]}
+SOME_WINDOW_VALUES = {name: some(values) for name, values in WINDOW_VALUES.items()}
 SOME_CORE_VALUES = {name: some(values) for name, values in CORE_VALUES.items()}
 SOME_CALL_VALUES = {name: some(values) for name, values in CALL_VALUES.items()}
 INPUTS = [
     *ARRAYS,
-    *UNSERVED,
+    *OBJECTS,
     *of_shapes(ShapeError, (5, 6), (2, 4, 5, 6, 1), (2, 5, 5, 6), (2, 0, 5, 6), (2, 4, 0, 0)),
 ]
 KERNELS = [
@@ -108,8 +109,20 @@ KERNELS = [
 ]
 GRADS = [
     *ARRAYS,
+    *OBJECTS,
     *of_shapes(ShapeError, (2, 6, 3, 2), (1, 6, 3, 3), (2, 5, 3, 3), (2, 6, 9), (0, 6, 3, 3), X),
 ]
+
+
+TRANSPOSED_OPTIONS = {
+    "stride",
+    "padding",
+    "dilation",
+    "groups",
+    "padding_mode",
+    "dtype",
+    "algorithm",
+}
 
 
 def _plan(direction: str) -> npconv.Plan:
@@ -137,10 +150,11 @@ def _forward_call(
 
 
 def forward_calls() -> Iterator[Call]:
-    two = {"input": INPUTS, "kernel": KERNELS, "bias": BIASES}
-    yield _forward_call("conv", npconv.conv, X, W, **two, **CALL_VALUES, out=outs(Y))
+    every = {"input": INPUTS, "kernel": KERNELS, "bias": BIASES, **CALL_VALUES}
+    yield _forward_call("conv", npconv.conv, X, W, **every, out=outs(Y))
+    two = {"input": some(INPUTS), "kernel": some(KERNELS), "bias": some(BIASES)}
     yield _forward_call("conv2d", npconv.conv2d, X, W, **two, layout=LAYOUTS, out=outs(Y))
-    no_batch = {"layout": LAYOUTS, "bias": BIASES, "out": outs(Y[1:])}
+    no_batch = {"layout": LAYOUTS, "bias": some(BIASES), "out": outs(Y[1:])}
     yield _forward_call("conv2d without batch", npconv.conv2d, X[1:], W, **no_batch)
     one = {"input": some(ARRAYS), "kernel": some(ARRAYS)}
     yield _forward_call("conv1d", npconv.conv1d, (2, 4, 7), (6, 2, 3), **one)
@@ -156,7 +170,7 @@ def gradient_calls() -> Iterator[Call]:
         lambda: {"grad_output": numbers(*Y), "kernel": numbers(*W), "input_shape": X, **OPTIONS},
         {
             "grad_output": GRADS,
-            "kernel": KERNELS,
+            "kernel": some(KERNELS),
             "input_shape": SHAPES,
             "out": outs(X),
             **SOME_CALL_VALUES,
@@ -167,14 +181,14 @@ def gradient_calls() -> Iterator[Call]:
         npconv.conv_kernel_grad,
         lambda: {"grad_output": numbers(*Y), "input": numbers(*X), "kernel_shape": W, **OPTIONS},
         {
-            "grad_output": GRADS,
+            "grad_output": some(GRADS),
             "input": INPUTS,
             "kernel_shape": SHAPES,
             "out": outs(W),
             **SOME_CALL_VALUES,
         },
     )
-    operands = {"grad_output": GRADS, "input": INPUTS, "kernel": KERNELS}
+    operands = {"grad_output": some(GRADS), "input": some(INPUTS), "kernel": some(KERNELS)}
     yield Call(
         "conv_backward",
         npconv.conv_backward,
@@ -185,6 +199,39 @@ def gradient_calls() -> Iterator[Call]:
             **OPTIONS,
         },
         {**operands, "needs": NEEDS, **SOME_CALL_VALUES},
+    )
+
+
+def transposed_calls() -> Iterator[Call]:
+    x, y = (2, 6, 3, 3), (2, 4, 5, 5)
+    inputs = [*some(INPUTS), *of_shapes(ShapeError, (2, 5, 3, 3), (2, 6, 0, 3))]
+    kernels = [*some(ARRAYS), *of_shapes(ShapeError, (5, 2, 3, 3), (6, 2, 3), (6, 2, 0, 3))]
+    values = {name: v for name, v in SOME_CALL_VALUES.items() if name in TRANSPOSED_OPTIONS}
+    values["groups"] = without(values["groups"], "three")  # any number of output channels will do
+    values["padding"] = [*values["padding"], *fixed(UnsupportedError, same="same")]
+    extra = [*some(without(STEPS, "zero")), *fixed(ShapeError, as_stride=2)]
+    yield Call(
+        "conv_transpose",
+        npconv.conv_transpose,
+        lambda: {"input": numbers(*x), "kernel": numbers(*W), "bias": numbers(4), **OPTIONS},
+        {"input": inputs, "kernel": kernels, "out": outs(y), "output_padding": extra, **values},
+    )
+    yield Call(
+        "conv_transpose2d",
+        npconv.conv_transpose2d,
+        lambda: {"input": numbers(*x[1:]), "kernel": numbers(*W), **OPTIONS},
+        {"input": without(inputs, "shape_2x6x0x3"), "kernel": kernels, "out": outs(y[1:])},
+    )
+    yield Call(
+        "conv_transpose_backward",
+        npconv.conv_transpose_backward,
+        lambda: {
+            "grad_output": numbers(*y),
+            "input": numbers(*x),
+            "kernel": numbers(*W),
+            **OPTIONS,
+        },
+        {"grad_output": some(GRADS), "input": inputs, "kernel": kernels, "needs": NEEDS, **values},
     )
 
 
@@ -289,7 +336,7 @@ def other_calls() -> Iterator[Call]:
         "im2col",
         npconv.im2col,
         lambda: {"input": numbers(*X), "kernel_size": 3, **WINDOW},
-        {"input": ARRAYS, "kernel_size": size, **WINDOW_VALUES},
+        {"input": [*ARRAYS, *OBJECTS], "kernel_size": size, **WINDOW_VALUES},
     )
     yield Call(
         "col2im",
@@ -299,8 +346,8 @@ def other_calls() -> Iterator[Call]:
             "col": [*without(ARRAYS, "axes_64"), *wrong],
             # One axis less is a valid shape, but not these columns'.
             "input_shape": without(SHAPES, "three", "five", "channels"),
-            "kernel_size": size,
-            **WINDOW_VALUES,
+            "kernel_size": some(size),
+            **SOME_WINDOW_VALUES,
         },
     )
     wrong_x = [
@@ -349,6 +396,7 @@ def new_layer_calls() -> Iterator[Call]:
 CALLS = [
     *forward_calls(),
     *gradient_calls(),
+    *transposed_calls(),
     *shape_calls(),
     *plan_calls(),
     *layer_calls(),

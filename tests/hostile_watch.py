@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import npconv
+from oracle import Array
 
 SECONDS = 20  # far more than any of these takes
 MOST_BYTES = 100 * 2**20
@@ -77,9 +78,16 @@ def snapshot(value: Any) -> Any:
 def watched(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     """The outcome of a call that must leave its arguments alone."""
     before = {name: snapshot(value) for name, value in arguments.items()}
-    dice = np.random.get_state()[1:3]  # NumPy's global generator: its key and its place
+    dice = _global_generator()
     found = outcome(lambda: function(**arguments))
     assert {name: snapshot(value) for name, value in arguments.items()} == before
     if isinstance(found, Exception):
-        np.testing.assert_array_equal(np.hstack(np.random.get_state()[1:3]), np.hstack(dice))
+        np.testing.assert_array_equal(_global_generator(), dice)
     return found
+
+
+def _global_generator() -> Array:
+    """The key of NumPy's global generator, and its place in it."""
+    state = np.random.get_state(legacy=True)
+    assert isinstance(state, tuple)
+    return np.hstack(state[1:3])

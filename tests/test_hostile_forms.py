@@ -11,7 +11,7 @@ import pytest
 import npconv
 import oracle
 import oracle_windows
-from hostile_calls import ARRAY_CALLS, OPTIONS, WINDOW, Call, W, X, numbers
+from hostile_calls import ARRAY_CALLS, OPTIONS, WINDOW, Call, W, X, Y, numbers
 from hostile_forms import FORMS, OTHER_DTYPES, interleaved
 from hostile_watch import watched
 from oracle import Array, Conv, Shape
@@ -21,7 +21,8 @@ def parts(result: Any) -> list[Array]:
     """The arrays of a result, of a named tuple of them, or of a packed kernel."""
     if isinstance(result, np.ndarray):
         return [result]
-    return list(result if isinstance(result, tuple) else result.blocks)
+    arrays = result.blocks if hasattr(result, "blocks") else result
+    return [array for array in arrays if array is not None]
 
 
 def assert_same(found: Any, wanted: Any) -> None:
@@ -58,14 +59,18 @@ def test_forms(call: Call, name: str, form: str) -> None:
 def test_other_dtypes(call: Call, name: str, form: str) -> None:
     """With an operand of float64 beside them, other numbers are as good as floats."""
     arguments = call.arguments()
+    if "backward" in call.id and call.id.startswith("conv"):
+        arguments["needs"] = ["input", "kernel"]  # the bias gradient has no other operand
+    plain = {**arguments}
     arguments[name] = OTHER_DTYPES[form](arguments[name])
-    plain = {**call.arguments(), name: np.array(arguments[name], float)}
+    plain[name] = np.array(arguments[name], float)
     assert_same(watched(call.function, arguments), call.function(**plain))
 
 
 def right_answers() -> dict[str, Any]:
     """The oracle's, to the calls of ARRAY_CALLS."""
-    problem = Conv(X, W, **OPTIONS)
+    options: dict[str, Any] = OPTIONS
+    problem, back = Conv(X, W, **options), oracle.transposed(Y, W, **options)
     dy = numbers(*problem.output_shape)
     plain = problem.forward(numbers(*X), numbers(*W))
     biased = problem.forward(numbers(*X), numbers(*W), numbers(6))
@@ -74,17 +79,24 @@ def right_answers() -> dict[str, Any]:
     return {
         **dict.fromkeys(("conv", "conv2d", "conv2d_naive", "conv2d_im2col"), biased),
         "conv2d without batch": oracle.conv(
-            numbers(*X[1:])[np.newaxis], numbers(*W), numbers(6), **OPTIONS
+            numbers(*X[1:])[None], numbers(*W), numbers(6), **options
         )[0],
-        "conv1d": oracle.conv(numbers(2, 4, 7), numbers(6, 2, 3), numbers(6), **OPTIONS),
+        "conv1d": oracle.conv(numbers(2, 4, 7), numbers(6, 2, 3), numbers(6), **options),
         "conv3d": oracle.conv(
-            numbers(1, 2, 3, 3, 4), numbers(2, 1, 2, 3, 2), numbers(2), **OPTIONS
+            numbers(1, 2, 3, 3, 4), numbers(2, 1, 2, 3, 2), numbers(2), **options
         ),
         **dict.fromkeys(("conv_input_grad", "plan input_grad", "new layer backward"), dx),
         **dict.fromkeys(("conv_kernel_grad", "plan kernel_grad"), dw),
         "conv_backward": npconv.ConvGradients(dx, dw, problem.bias_grad(dy)),
         "plan forward": plain,
         "new layer forward": biased,
+        "conv_transpose": oracle.conv_transpose(numbers(*Y), numbers(*W), numbers(4), **options),
+        "conv_transpose2d": oracle.conv_transpose(numbers(*Y[1:])[None], numbers(*W), **options)[0],
+        "conv_transpose_backward": npconv.ConvGradients(
+            back.forward(numbers(2, 4, 5, 5), numbers(*W)),
+            back.kernel_grad(numbers(*Y), numbers(2, 4, 5, 5)),
+            numbers(2, 4, 5, 5).sum(axis=(0, 2, 3)),
+        ),
         "im2col": columns,
         "col2im": oracle_windows.col2im(numbers(*columns.shape), X, (3, 3), **WINDOW),
     }
@@ -100,6 +112,7 @@ def test_the_plain_calls_are_right() -> None:
 # --- sizes and options at their ends -------------------------------------------------------
 
 HUGE = 2**40
+LETTERS = "ABDEFGHJKLMPQRSTUVWXYZabcdefgh"
 EXTREMES: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
     "no_images": ((0, 4, 5, 6), (6, 4, 3, 3), {}),
     "no_input_channels": ((2, 0, 5, 6), (6, 0, 3, 3), {}),
@@ -117,12 +130,18 @@ EXTREMES: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
     "padding_and_dilation": ((1, 2, 3), (2, 2, 3), {"padding": HUGE, "dilation": HUGE}),
     "dilation_of_one": ((1, 2, 3), (2, 2, 1), {"dilation": 2**63 - 1}),
     "huge_crop": ((1, 1, 3), (1, 1, 1), {"padding": [(-HUGE, HUGE)]}),
-    "numpy_integers": ((2, 4, 5), (4, 2, 3), {"groups": np.int8(2), "stride": np.uint64(2)}),
-    "arrays_of_integers": ((1, 1, 5, 5), (1, 1, 2, 2), {"padding": np.ones((2, 2), int)}),
-    "array_without_axes": ((1, 1, 5, 5), (1, 1, 2, 2), {"stride": np.array(2)}),
-    "range": ((1, 1, 5, 5), (1, 1, 2, 2), {"stride": range(1, 3), "dilation": [1, 2]}),
-    "rank_30": ((1,) * 32, (1,) * 32, {}),
-    "rank_8": ((1, 2) + (2,) * 8, (1, 2) + (1, 2) * 4, {"padding": (0, 1) * 4}),
+    "rank_30": ((1,) * 32, (1,) * 32, {"layout": "NC" + LETTERS}),
+    "rank_8": ((1, 2, *(2,) * 8), (1, 2, *(1, 2) * 4), {"layout": "NC" + LETTERS[:8]}),
+}
+EXTREMES |= {
+    f"{mode}_{name}": (x, w, {"padding": padding, "padding_mode": mode})
+    for name, x, w, padding in (
+        ("of_one", (1, 1, 1, 2), (2, 1, 1, 2), [(0, 0), (1, 1)]),
+        ("no_images", (0, 2, 3, 3), (2, 2, 3, 3), 1),
+        ("no_channels", (2, 0, 3, 3), (2, 0, 3, 3), 1),
+        ("cut", (1, 1, 3, 4), (1, 1, 1, 3), [(-2, 1), (-1, 2)]),
+    )
+    for mode in ("reflect", "replicate", "circular")
 }
 
 
@@ -153,6 +172,34 @@ def test_extremes(name: str) -> None:
     }
     for function, arguments, wanted in results.values():
         assert_same(watched(function, {**arguments, **options}), wanted)
+
+
+INTEGERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "numpy_integers": (
+        {"groups": np.int8(2), "stride": np.uint64(2), "padding": np.int32(1)},
+        {"groups": 2, "stride": 2, "padding": 1},
+    ),
+    "arrays": (
+        {"padding": np.ones((2, 2), int), "dilation": np.array([1, 2], np.uint8)},
+        {"padding": 1, "dilation": (1, 2)},
+    ),
+    "array_without_axes": ({"stride": np.array(2)}, {"stride": 2}),
+    "ranges": (
+        {"stride": range(1, 3), "padding": [range(2), [0, 1]]},
+        {"stride": (1, 2), "padding": [(0, 1), (0, 1)]},
+    ),
+    "numpy_strings": ({"padding": np.str_("same"), "layout": np.str_("NCHW")}, {"padding": "same"}),
+}
+
+
+@pytest.mark.parametrize("name", INTEGERS)
+def test_integers_of_every_kind(name: str) -> None:
+    options, plain = INTEGERS[name]
+    arguments: dict[str, Any] = {"input": numbers(*X), "kernel": numbers(*W), "groups": 2}
+    wanted = npconv.conv(**arguments | plain)
+    assert_same(watched(npconv.conv, arguments | options), wanted)
+    shape: Any = np.array(W)
+    assert npconv.conv_output_shape(X, shape, **{"groups": 2} | options) == wanted.shape
 
 
 EMPTY: dict[str, tuple[Callable[[], Array], Shape]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
+from numbers import Rational  # Python's ints and Fractions, without importing fractions
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from npconv.numbers import holds_numbers
 from npconv.problem import Array
 
 MOST_NESTING = 64  # NumPy's limit on axes
-ELEMENTS = (np.ndarray, np.generic, int, float, complex, Fraction)
+ELEMENTS = (np.ndarray, np.generic, int, float, complex, Rational)
 
 
 def as_array(name: str, value: Any) -> Array:
@@ -48,7 +48,8 @@ def as_array(name: str, value: Any) -> Array:
 def _check_objects(name: str, array: Array) -> None:
     """Admit objects that compute exactly and cannot fail on the way, and no others."""
     for element in array.flat:
-        if not isinstance(element, int | Fraction):
+        # NumPy's own integers would wrap without a word.
+        if not isinstance(element, Rational) or isinstance(element, np.generic):
             raise DTypeError(
                 f"{name} is an array of objects, which must be Python ints or Fractions, but "
                 f"there is a {type(element).__qualname__} in it"

@@ -14,12 +14,10 @@ or another.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
+class Axis(NamedTuple):
     """The geometry of one axis. All numbers count elements; pads may be negative (crops)."""
 
     size: int

@@ -6,7 +6,7 @@ compare by.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # A product inside a BLAS matrix product is the unit (about 1/40 ns on one core). A byte
 # written and read again costs some five of them, a NumPy call a few microseconds. These
@@ -16,8 +16,7 @@ COST_OF_BYTE = 5.0
 COST_OF_CALL = 100_000.0
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(NamedTuple):
     """Counts for one problem, or one tile of it.
 
     Attributes

@@ -49,6 +49,8 @@ def read_shapes(
     layout, kernel_layout = check_layouts(layout, kernel_layout, rank)
     batch, channels, *size = (given_input[i] for i in places(layout, "NC", layout, rank))
     out, into, *kernel = (given_kernel[i] for i in places(kernel_layout, "OI", layout, rank))
+    if 0 in kernel:
+        raise ShapeError(f"kernel must have at least 1 element on every axis; {text}")
     return Shapes(
         batch, channels, tuple(size), out, into, tuple(kernel), layout, kernel_layout, text
     )

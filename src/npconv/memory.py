@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -29,7 +28,8 @@ def total_memory() -> int:
     limits = [_machine_memory()]
     for name in _CGROUP_FILES:
         try:
-            text = Path(name).read_text(encoding="ascii").strip()
+            with open(name, encoding="ascii") as file:  # noqa: PTH123 - pathlib costs the import more
+                text = file.read().strip()
         except OSError:
             continue
         if text.isdecimal():  # "max" means no limit

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -17,8 +16,7 @@ _RANKS = {"b": 0, "u": 1, "i": 1, "f": 2, "V": 2, "c": 3}
 _HALVES = ("float16", "bfloat16")
 
 
-@dataclass(frozen=True, slots=True)
-class Numbers:
+class Numbers(NamedTuple):
     """The dtype of a result, and the dtype its sums are formed in."""
 
     result: DType
@@ -59,8 +57,9 @@ def numbers_for(first: DType, second: DType, dtype: DTypeLike | None = None) -> 
             raise DTypeError("dtype=bool cannot hold sums; use dtype='int64'")
     for operand in (first, second):
         if not keeps_meaning(operand, result):
+            asked = "" if dtype is None else f"dtype={result}: "
             raise DTypeError(
-                f"an operand of {operand} would lose its meaning in a result of {result}; "
+                f"{asked}an operand of {operand} would lose its meaning in a result of {result}; "
                 "cast it yourself if that is what you want"
             )
     result = result.newbyteorder("=")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from npconv.arrays import check_out, check_shape
 from npconv.errors import DTypeError, UnsupportedError
@@ -14,8 +14,7 @@ from npconv.problem import Array, ConvProblem, Direction
 from npconv.tiling import Block
 
 
-@dataclass(frozen=True)
-class Packed:
+class Packed(NamedTuple):
     """A kernel in the form one plan multiplies with; made by `Plan.pack`.
 
     Goes where that plan, or one equal in problem and algorithm, takes its kernel.

@@ -123,8 +123,6 @@ def resolve_axes(
 ) -> tuple[Axis, ...]:
     """Build the geometry of every axis from the options, and check that the window fits."""
     check_rank(len(size), given)
-    if any(k < 1 for k in kernel):
-        raise ShapeError(f"kernel must have at least 1 element on every axis; {given}")
     bare = bare_axes(size, kernel, stride, dilation, input_dilation)
     pads = resolve_padding(padding, bare)
     axes = tuple(

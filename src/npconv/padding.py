@@ -9,9 +9,8 @@ element again and again. With zeros there is no map: what lies outside is no ele
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -21,8 +20,7 @@ from npconv.problem import Array, ConvProblem
 Index: TypeAlias = tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """Padded positions ``start .. stop - 1`` repeat ``first``, ``first + step`` and so on."""
 
     start: int
@@ -113,11 +111,11 @@ def runs(axis: Axis, mode: str, inputs: slice, longest: int) -> Iterator[Run]:
 
 def padded_axes(axes: Sequence[Axis]) -> tuple[Axis, ...]:
     """Give the geometry over an input that is padded already."""
-    return tuple(replace(axis, size=axis.padded, low=0, high=0) for axis in axes)
+    return tuple(axis._replace(size=axis.padded, low=0, high=0) for axis in axes)
 
 
 def padded_problem(problem: ConvProblem) -> ConvProblem:
     """Pose the problem over an input that is padded already, where its mode needs that."""
     if problem.padding_mode == "zeros":
         return problem
-    return replace(problem, axes=padded_axes(problem.axes), padding_mode="zeros")
+    return problem._replace(axes=padded_axes(problem.axes), padding_mode="zeros")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,7 +18,6 @@ from npconv.planner import Candidate, Choice, choose
 from npconv.problem import Array, Direction
 
 
-@dataclass(frozen=True)
 class Plan:
     """A decision for one problem: which algorithm, cut how; made by `plan_conv`.
 
@@ -41,7 +39,10 @@ class Plan:
     (1, 4, 8, 8)
     """
 
-    choice: Choice
+    __slots__ = ("choice",)
+
+    def __init__(self, choice: Choice) -> None:
+        self.choice = choice
 
     @property
     def algorithm(self) -> str:

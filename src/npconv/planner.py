@@ -7,9 +7,8 @@ choice is the same every time and for every batch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from npconv.algorithms import REGISTRY
 from npconv.algorithms.protocol import Algorithm
@@ -26,8 +25,7 @@ from npconv.tiling import Cut
 NAIVE_PRODUCTS = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One algorithm's answer: its cost and cut, or why not.
 
     ``time`` is `Cost.time` of a single image: N must not change what is chosen.
@@ -51,8 +49,7 @@ class Candidate:
         return bool(self.refusal) and "workspace_limit" in str(self.refusal)
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """What will run, and what else there was."""
 
     problem: ConvProblem

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import EllipsisType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -32,8 +31,7 @@ Index: TypeAlias = tuple[slice | EllipsisType, ...]
 Tile: TypeAlias = tuple[slice, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """One axis of a pooling. Crops are already cut off, so no pad is negative."""
 
     axis: Axis  # its high pad includes what a last window of ceil_mode hangs over
@@ -45,13 +43,13 @@ class Window:
         """Cut the crops off, and let the last window hang over the edge."""
         low, high = max(given.low, 0), max(given.high, 0)
         size = given.size + min(given.low, 0) + min(given.high, 0)
-        axis = replace(given, size=size, low=low, high=high)
+        axis = given._replace(size=size, low=low, high=high)
         edge = axis.padded
         if ceil_mode:
             out = -(-(edge - axis.reach) // axis.stride) + 1
             if (out - 1) * axis.stride >= size + low:
                 out -= 1  # it would begin beyond the input
-            axis = replace(axis, high=(out - 1) * axis.stride + axis.reach - size - low)
+            axis = axis._replace(high=(out - 1) * axis.stride + axis.reach - size - low)
         return cls(axis, max(-given.low, 0), edge)
 
     def counts(self, include_pad: bool) -> Array:
@@ -67,8 +65,7 @@ class Window:
         return self.axis.low, self.axis.low + self.axis.size
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(NamedTuple):
     """Shapes and windows of one pooling; the arrays inside are ``(N, C, *spatial)``."""
 
     shape: tuple[int, ...]  # of the input, in the user's layout

@@ -23,9 +23,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -45,8 +44,7 @@ class Direction(Enum):
     KERNEL_GRAD = "kernel_grad"
 
 
-@dataclass(frozen=True, slots=True)
-class ConvProblem:
+class ConvProblem(NamedTuple):
     """Shapes and options of one convolution, in the inner letters; no data, no dtype."""
 
     N: int
@@ -166,7 +164,7 @@ class ConvProblem:
     @property
     def one_image(self) -> ConvProblem:
         """The same problem for a batch of one: what may decide how images are computed."""
-        return replace(self, N=1)
+        return self._replace(N=1)
 
     # ---- the gate ----------------------------------------------------------------------
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from npconv.errors import ConvError, UnsupportedError
 from npconv.options import whole_number
@@ -19,8 +18,7 @@ ENGINES = ("numpy", "compiled")
 ACCURACIES = ("standard", "strict")
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """Settings in force: what a plan freezes. ``workspace_limit`` is in bytes."""
 
     engine: str = "numpy"
@@ -84,7 +82,7 @@ class settings:
 
     def __enter__(self) -> Self:
         """Put the changes in force."""
-        self._tokens.append(_current.set(replace(current_settings(), **self._changes)))
+        self._tokens.append(_current.set(current_settings()._replace(**self._changes)))
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -115,7 +113,7 @@ def _from_environment() -> Settings:
             given |= _checked({name: int(text) if is_number else text})
         except ConvError as error:
             raise type(error)(f"{variable} in the environment: {error}") from None
-    return replace(Settings(threads=usable_cpus()), **given)
+    return Settings(threads=usable_cpus())._replace(**given)
 
 
 def _checked(given: dict[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,9 @@ never on the batch or on threads, so an image's bits do not depend on its compan
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from itertools import product
+from typing import NamedTuple
 
 from npconv.axis import Axis
 from npconv.padding import Run, runs
@@ -19,8 +19,7 @@ from npconv.problem import ConvProblem, Direction
 _zip = partial(zip, strict=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(NamedTuple):
     """How many of each a tile has at most.
 
     ``positions`` are those of what a tile writes (outputs, or inputs for the input
@@ -34,8 +33,7 @@ class Cut:
     positions: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """Groups and channels whose part of the kernel is packed, and used, together."""
 
     groups: slice
@@ -53,8 +51,7 @@ class Block:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Tile:
+class Tile(NamedTuple):
     """Images and positions of one tile of a block, and the smaller problem they pose."""
 
     problem: ConvProblem

@@ -8,7 +8,6 @@ same problem, run in the direction ``input_grad``.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
 from numpy.typing import DTypeLike
@@ -348,7 +347,7 @@ def transposed_problem(
                 f"{a.stride} - {low} - {high} + {a.reach} + {more}), but it must be at least 1, "
                 f"from an input of at least 1; {given.text}"
             )
-        axes.append(replace(a, size=size, low=low, high=high - more))
+        axes.append(a._replace(size=size, low=low, high=high - more))
         check_mode(padding_mode, axes[-1], i, given.text)
     return ConvProblem(
         N=given.batch,

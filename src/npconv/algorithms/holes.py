@@ -26,13 +26,13 @@ def mend_outputs(problem: ConvProblem, y: Array, w: Array, col: Array) -> None:
 
 
 def mend_kernel_grad(problem: ConvProblem, dw: Array, dy: Array, col: Array) -> None:
-    """Sum gradients ``(G, K, C*R*S)`` of one image again whose ``dy (G, K, P*Q)`` is not finite."""
+    """Sum ``dw (N, G, K, C*R*S)`` again where ``dy (N, G, K, P*Q)`` is not finite."""
     terms = _terms(problem, dy.dtype)
     if terms is None:
         return
-    for g, k in np.argwhere(~np.isfinite(dy).all(axis=2)):
-        products = dy[g, k] * col[g]
-        dw[g, k] = products.sum(axis=1, where=terms)
+    for n, g, k in np.argwhere(~np.isfinite(dy).all(axis=3)):
+        products = dy[n, g, k] * col[n, g]
+        dw[n, g, k] = products.sum(axis=1, where=terms)
 
 
 def workspace(problem: ConvProblem, dtype: DType) -> int:
@@ -40,9 +40,8 @@ def workspace(problem: ConvProblem, dtype: DType) -> int:
     if not any(axis.has_holes for axis in problem.axes):
         return 0
     columns = problem.C * problem.taps * problem.pixels
-    return columns * (dtype.itemsize + 3) + problem.G * problem.K * (
-        problem.C * problem.taps + problem.pixels
-    )
+    tested = problem.G * problem.K * (problem.C * problem.taps + problem.N * problem.pixels)
+    return columns * (dtype.itemsize + 3) + tested
 
 
 def _terms(problem: ConvProblem, dtype: DType) -> Array | None:

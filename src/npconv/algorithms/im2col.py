@@ -18,7 +18,6 @@ the batch it is in.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -31,13 +30,12 @@ from npconv.scratch import Scratch
 from npconv.windows import col2im, im2col
 
 
-@dataclass(frozen=True)
 class Im2col:
     """Columns, then one BLAS matrix product for each image and group."""
 
-    name: str = "im2col"
-    engine: str = "numpy"
-    direct: bool = True
+    name = "im2col"
+    engine = "numpy"
+    direct = True
 
     def forward(
         self,
@@ -77,12 +75,11 @@ class Im2col:
         """Multiply the outputs' gradient with the columns, transposed."""
         col = self._columns(problem, x, scratch)
         dy = dy.reshape(problem.N, problem.G, problem.K, problem.pixels)
-        dw = scratch.array("product", (problem.G, problem.K, problem.C * problem.taps), col.dtype)
-        for n in range(problem.N):
-            # (G, K, C*R*S) = (G, K, P*Q) @ (G, P*Q, C*R*S)
-            matmul(dy[n], col[n].swapaxes(1, 2), out=dw)
-            holes.mend_kernel_grad(problem, dw, dy[n], col[n])
-            out += dw.reshape(out.shape)
+        # (N, G, K, C*R*S) = (N, G, K, P*Q) @ (N, G, P*Q, C*R*S)
+        shape = (problem.N, problem.G, problem.K, problem.C * problem.taps)
+        dw = matmul(dy, col.swapaxes(2, 3), out=scratch.array("product", shape, col.dtype))
+        holes.mend_kernel_grad(problem, dw, dy, col)
+        out += dw.sum(axis=0, dtype=dw.dtype).reshape(out.shape)
 
     def _columns(self, problem: ConvProblem, x: Array, scratch: Scratch) -> Array:
         """Return ``(N, G, C*R*S, P*Q)``: rows are channel and kernel position."""
@@ -112,7 +109,7 @@ class Im2col:
         beside = {
             Direction.FORWARD: y,
             Direction.INPUT_GRAD: dx + y,
-            Direction.KERNEL_GRAD: dw + y,
+            Direction.KERNEL_GRAD: (problem.N + 1) * dw + y,
         }[direction]
         return Cost(
             multiplications=problem.products,

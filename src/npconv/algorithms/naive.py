@@ -12,7 +12,6 @@ one group never meet those of another, and with one group you may read past the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,13 +22,12 @@ from npconv.scratch import Scratch
 from npconv.windows import crop, pad, padded_terms, window
 
 
-@dataclass(frozen=True)
 class Naive:
     """Loops over batch, output channel and position; inside, a sum over the window."""
 
-    name: str = "naive"
-    engine: str = "numpy"
-    direct: bool = True
+    name = "naive"
+    engine = "numpy"
+    direct = True
 
     def forward(
         self,

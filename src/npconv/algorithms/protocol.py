@@ -63,7 +63,7 @@ class Algorithm(Protocol):
     def kernel_grad(
         self, problem: ConvProblem, x: Array, dy: Array, *, out: Array, scratch: Scratch
     ) -> None:
-        """Add ``dw (G, K, C, *kernel)`` to ``out``, image by image in their order."""
+        """Add ``dw (G, K, C, *kernel)`` to ``out``, images in a fixed order."""
 
 
 def why_no_sums(dtype: DType) -> str | None:

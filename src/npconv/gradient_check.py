@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,8 +25,7 @@ DIRECTIONS = 4
 GradFunction = Callable[..., Sequence[Array | None]]
 
 
-@dataclass(frozen=True)
-class GradcheckEntry:
+class GradcheckEntry(NamedTuple):
     """The comparison for one input: errors relative to the largest gradient element."""
 
     name: str
@@ -39,8 +37,7 @@ class GradcheckEntry:
     holds: bool
 
 
-@dataclass(frozen=True)
-class GradcheckReport:
+class GradcheckReport(NamedTuple):
     """What `gradcheck` found; true when every gradient holds, and printable.
 
     Attributes
