@@ -56,6 +56,8 @@ def _col2im(col: Array, image_shape: Array, block_shape: Array, **given: Any) ->
 
 
 def _max_pool(x: Array, **given: Any) -> Results:
+    if given.get("storage_order", 0):
+        raise npconv.UnsupportedError("indices in column-major order (storage_order=1)")
     y, indices = pooling.max_pool_with_indices(x, given["kernel_shape"], **_pool(given))
     # Indices are flat over the whole tensor here, over each channel's space in npconv.
     first = np.arange(x.shape[0] * x.shape[1]).reshape(x.shape[:2] + (1,) * (x.ndim - 2))
