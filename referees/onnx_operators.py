@@ -42,9 +42,7 @@ def _conv_transpose(x: Array, w: Array, b: Array | None = None, **given: Any) ->
     if size is not None:
         bare = npconv.conv_transpose(x[:1], w, **options).shape[2:]
         options["padding"] = [
-            # By the specification the larger half is at the start, but for SAME_UPPER.
-            (total // 2, total - total // 2) if named == "same" else (total - total // 2, total // 2)
-            for total in (full - wanted for full, wanted in zip(bare, size, strict=True))
+            _halves(full - wanted, named) for full, wanted in zip(bare, size, strict=True)
         ]
     return (npconv.conv_transpose(x, w, b, **options),)
 
@@ -66,9 +64,7 @@ def _max_pool(x: Array, **given: Any) -> Results:
 
 def _average_pool(x: Array, count_include_pad: int = 0, **given: Any) -> Results:
     include = bool(count_include_pad)
-    return (
-        pooling.avg_pool(x, given["kernel_shape"], count_include_pad=include, **_pool(given)),
-    )
+    return (pooling.avg_pool(x, given["kernel_shape"], count_include_pad=include, **_pool(given)),)
 
 
 def _global_max_pool(x: Array) -> Results:
@@ -98,6 +94,12 @@ def _window(given: dict[str, Any]) -> dict[str, Any]:
     elif "pads" in given:
         options["padding"] = _pairs(given["pads"])
     return options
+
+
+def _halves(total: int, named: str | None) -> tuple[int, int]:
+    """Cut off a total: by the specification more at the start, but for SAME_UPPER."""
+    small, large = total // 2, total - total // 2
+    return (small, large) if named == "same" else (large, small)
 
 
 def _pairs(pads: Sequence[int]) -> list[tuple[int, int]]:

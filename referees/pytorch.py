@@ -26,6 +26,16 @@ FUNCTIONS = re.compile(
     r"nn\.functional\.((?P<conv>conv\w*)|max_pool(?P<max_rank>\d)d|"
     r"avg_pool(?P<avg_rank>\d)d|(?P<unfold>unfold))"
 )
+# The order of PyTorch's arguments by position.
+UNFOLD = ("kernel_size", "dilation", "padding", "stride")
+AVG_POOL = (
+    "kernel_size",
+    "stride",
+    "padding",
+    "ceil_mode",
+    "count_include_pad",
+    "divisor_override",
+)
 Sample = ConvSample | MaxPoolSample | AvgPoolSample | UnfoldSample | FoldSample
 
 
@@ -77,22 +87,13 @@ def pose(match: re.Match[str], sample: Any) -> Sample:
         bias = arrays[2] if len(arrays) > 2 else None
         return ConvSample(match["conv"], arrays[0], arrays[1], bias, sample.kwargs)
     if match["unfold"]:
-        names = ("kernel_size", "dilation", "padding", "stride")
-        options = {**dict(zip(names, rest, strict=False)), **sample.kwargs}
+        options = {**dict(zip(UNFOLD, rest, strict=False)), **sample.kwargs}
         return UnfoldSample(arrays[0], {"dilation": 1, "padding": 0, "stride": 1, **options})
     if match["max_rank"]:
         return MaxPoolSample(int(match["max_rank"]), arrays[0], dict(sample.kwargs))
-    names = (
-        "kernel_size",
-        "stride",
-        "padding",
-        "ceil_mode",
-        "count_include_pad",
-        "divisor_override",
-    )
-    if sample.args and len(sample.args) == len(names):
+    if sample.args and len(sample.args) == len(AVG_POOL):
         rest = list(sample.args)  # a None among them is a value
-    options = {**dict(zip(names, rest, strict=False)), **sample.kwargs}
+    options = {**dict(zip(AVG_POOL, rest, strict=False)), **sample.kwargs}
     if options.get("divisor_override", 0) is None:
         del options["divisor_override"]
     return AvgPoolSample(int(match["avg_rank"]), arrays[0], options)

@@ -38,17 +38,17 @@ class ConvSample:
     def forward_allowed(self, dtype: np.dtype[Any]) -> Array | float:
         """How far the results may differ."""
         x = self._batched(self.x)
-        return self._as_given(allowed(self._operation, "forward", x, self.w, self.b, dtype))
+        limit = allowed(self._operation, "forward", x, self.w, self.b, dtype)
+        return self._as_given(np.asarray(limit))
 
     def backward(self, dy: Array) -> tuple[Array, ...]:
         """Gradients with respect to input, kernel and bias; these are batched."""
-        backward = (
-            npconv.conv_transpose_backward if self._is_transposed else npconv.conv_backward
-        )
+        backward = npconv.conv_transpose_backward if self._is_transposed else npconv.conv_backward
         dy, x = self._batched(dy), self._batched(self.x)
-        dx, dw, db = backward(dy, x, self.w, **self.options)
-        gradients = (self._as_given(dx), dw, db)
-        return gradients if self.b is not None else gradients[:2]
+        needs = ("input", "kernel", "bias")[: 3 if self.b is not None else 2]
+        gradients = backward(dy, x, self.w, needs=needs, **self.options)
+        dx, *rest = (gradient for gradient in gradients if gradient is not None)
+        return self._as_given(dx), *rest
 
     def backward_allowed(self, dy: Array) -> tuple[Array | float, ...]:
         """How far the gradients may differ."""
@@ -56,13 +56,11 @@ class ConvSample:
         dx = allowed(op, "input_grad", dy, self.w, x.shape, dy.dtype)
         dw = allowed(op, "kernel_grad", dy, x, self.w.shape, dy.dtype)
         if self.b is None:
-            return self._as_given(dx), dw
+            return self._as_given(np.asarray(dx)), dw
         # The bias' gradient is a sum over the output: its product with a kernel of one 1.
         ones = np.ones((dy.shape[0], 1, *dy.shape[2:]), dy.dtype)
-        db = allowed(
-            Convolution(), "kernel_grad", ones, dy, (1, dy.shape[1], *_ones(dy)), dy.dtype
-        )
-        return self._as_given(dx), dw, np.ravel(db)
+        db = allowed(Convolution(), "kernel_grad", ones, dy, (1, dy.shape[1], *_ones(dy)), dy.dtype)
+        return self._as_given(np.asarray(dx)), dw, np.ravel(db)
 
     @property
     def _is_transposed(self) -> bool:
@@ -75,8 +73,8 @@ class ConvSample:
     def _batched(self, array: Array) -> Array:
         return array if self.x.ndim == self.w.ndim else array[np.newaxis]
 
-    def _as_given(self, array: Any) -> Any:
-        return array if self.x.ndim == self.w.ndim or np.ndim(array) == 0 else array[0]
+    def _as_given(self, array: Array) -> Array:
+        return array if self.x.ndim == self.w.ndim or array.ndim == 0 else array[0]
 
 
 def _ones(dy: Array) -> tuple[int, ...]:

@@ -46,6 +46,16 @@ TRANSPOSED_BEYOND_PYTORCH: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[st
     ((2, 4, 4, 3), (4, 2, 3, 2), {"padding": 1, "padding_mode": "circular", "groups": 2}),
     ((2, 3, 4, 3), (2, 3, 2, 3), {"layout": "NHWC", "kernel_layout": "HWOI", "stride": 2}),
 )
+UNFOLDINGS: tuple[dict[str, Any], ...] = (
+    {},
+    {"stride": 2, "padding": 1},
+    {"dilation": 2, "padding": 1},
+)
+POOLINGS: tuple[dict[str, Any], ...] = (
+    {},
+    {"stride": 1, "padding": 1},
+    {"ceil_mode": True, "stride": 3},
+)
 
 
 def cases() -> Iterator[Case]:
@@ -54,20 +64,19 @@ def cases() -> Iterator[Case]:
     for name, operation, x, w in _bilinear_problems():
         for dtype in DTYPES:
             inputs = _operands(dtype, x, w)
-            call = partial(_Bilinear.apply, operation, "forward", (), None)
-            yield from _checks(f"{name} {str(dtype).removeprefix('torch.')}", call, inputs, True)
+            call = partial(_Bilinear.apply, operation, "forward", ())
+            yield from _checks(f"{name} {str(dtype).removeprefix('torch.')}", call, inputs)
     for name, linear, x in _linear_problems():
         call = partial(_Linear.apply, *linear)
-        yield from _checks(name, call, _operands(torch.float64, x), True)
+        yield from _checks(name, call, _operands(torch.float64, x))
 
 
 def _checks(
-    name: str, call: Callable[..., Any], inputs: tuple[torch.Tensor, ...], twice: bool
+    name: str, call: Callable[..., Any], inputs: tuple[torch.Tensor, ...]
 ) -> Iterator[Case]:
     yield Case(f"{name} gradcheck", partial(_run, torch.autograd.gradcheck, call, inputs))
-    if twice:
-        run = partial(_run, torch.autograd.gradgradcheck, call, inputs)
-        yield Case(f"{name} gradgradcheck", run)
+    twice = partial(_run, torch.autograd.gradgradcheck, call, inputs)
+    yield Case(f"{name} gradgradcheck", twice)
 
 
 def _run(
@@ -100,16 +109,17 @@ def _bilinear_problems() -> Iterator[tuple[str, Operation, tuple[int, ...], tupl
 def _linear_problems() -> Iterator[tuple[str, tuple[Any, Any], tuple[int, ...]]]:
     shapes: tuple[tuple[int, ...], ...] = ((2, 3, 7), (2, 2, 5, 4), (1, 2, 4, 3, 3))
     for shape in shapes:
-        for options in ({}, {"stride": 2, "padding": 1}, {"dilation": 2, "padding": 1}):
+        for options in UNFOLDINGS:
             to_col = partial(npconv.im2col, kernel_size=2, **options)
             to_image = partial(npconv.col2im, input_shape=shape, kernel_size=2, **options)
             yield f"im2col {shape} {options}", (to_col, to_image), shape
-            col = to_col(np.zeros(shape)).shape
+            col = npconv.im2col(np.zeros(shape), 2, **options).shape
             yield f"col2im {shape} {options}", (to_image, to_col), col
-        for more in ({}, {"stride": 1, "padding": 1}, {"ceil_mode": True, "stride": 3}):
-            to_means = partial(pooling.avg_pool, kernel_size=2, **more)
-            back = partial(pooling.avg_pool_backward, input=np.zeros(shape), kernel_size=2, **more)
-            yield f"avg_pool {shape} {more}", (to_means, back), shape
+        for options in POOLINGS:
+            to_means = partial(pooling.avg_pool, kernel_size=2, **options)
+            zeros = np.zeros(shape)
+            back = partial(pooling.avg_pool_backward, input=zeros, kernel_size=2, **options)
+            yield f"avg_pool {shape} {options}", (to_means, back), shape
 
 
 def _operands(dtype: torch.dtype, *shapes: tuple[int, ...]) -> tuple[torch.Tensor, ...]:
@@ -119,7 +129,7 @@ def _operands(dtype: torch.dtype, *shapes: tuple[int, ...]) -> tuple[torch.Tenso
     )
 
 
-class _Bilinear(torch.autograd.Function):
+class _Bilinear(torch.autograd.Function):  # type: ignore[misc] # torch is not there for mypy
     """One of an operation's three directions; its gradients are the other two.
 
     With x, w and dy in their places, forward gives y of (x, w), input_grad x of (dy, w) and
@@ -132,7 +142,6 @@ class _Bilinear(torch.autograd.Function):
         operation: Operation,
         direction: str,
         shape: tuple[int, ...],
-        _: None,
         first: torch.Tensor,
         second: torch.Tensor,
     ) -> torch.Tensor:
@@ -160,14 +169,14 @@ class _Bilinear(torch.autograd.Function):
             }[name]
             shape = tuple(held[name].shape)
             result: torch.Tensor = _Bilinear.apply(
-                operation, direction, shape, None, held[first], held[second]
+                operation, direction, shape, held[first], held[second]
             )
             return result
 
-        return (None, None, None, None, *(gradient_of(name) for name in wanted))
+        return (None, None, None, *(gradient_of(name) for name in wanted))
 
 
-class _Linear(torch.autograd.Function):
+class _Linear(torch.autograd.Function):  # type: ignore[misc] # torch is not there for mypy
     """A linear map; its gradient is its adjoint, whose gradient is the map."""
 
     @staticmethod
