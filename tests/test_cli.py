@@ -235,7 +235,7 @@ WRONG: list[tuple[tuple[str, ...], bool, str]] = [
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize(("arguments", "ours", "told"), WRONG, ids=lambda value: str(value))
+@pytest.mark.parametrize(("arguments", "ours", "told"), WRONG, ids=str)
 def test_what_is_wrong_is_one_line_and_status_2(
     arguments: tuple[str, ...],
     ours: bool,
@@ -323,9 +323,8 @@ def test_a_terminal_of_another_encoding_gets_korean_in_it() -> None:
 
 
 def test_check_and_plan_need_numpy_alone() -> None:
-    block = "import sys; sys.modules.update(dict.fromkeys(%r));" % (
-        ["PIL", "matplotlib", "sklearn", "scipy", "tqdm", "numba", "threadpoolctl"],
-    )
+    extras = ["PIL", "matplotlib", "sklearn", "scipy", "tqdm", "numba", "threadpoolctl"]
+    block = f"import sys; sys.modules.update(dict.fromkeys({extras}));"
     code = "from npconv.cli import main; sys.exit(main(['check']) + main(['filter', '--list']))"
     done = process("-c", block + code)
     assert (done.returncode, done.stderr) == (0, b"")

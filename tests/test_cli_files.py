@@ -188,8 +188,8 @@ def test_a_run_that_is_resumed_ends_as_one_that_was_not(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("default")
 def test_a_warning_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ("train", "--data", examples(tmp_path / "data.npz"), "--checkpoint")
-    arguments += (tmp_path / "run.npz",)
+    source, kept = examples(tmp_path / "data.npz"), tmp_path / "run.npz"
+    arguments = ("train", "--data", source, "--checkpoint", kept)
     assert run(*arguments, "--epochs", "1") == 0
     assert run(*arguments, "--epochs", "2", "--resume") == 0
     warning = capsys.readouterr().err

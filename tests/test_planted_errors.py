@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -77,10 +76,10 @@ def dilation_forgotten(gradient: str) -> Plant:
     def undilated(problem: ConvProblem) -> ConvProblem:
         """The same sizes; what the dilation reached over is taken off the high pad."""
         axes = tuple(
-            replace(axis, dilation=1, high=axis.high - (axis.reach - axis.kernel))
+            axis._replace(dilation=1, high=axis.high - (axis.reach - axis.kernel))
             for axis in problem.axes
         )
-        return replace(problem, axes=axes)
+        return problem._replace(axes=axes)
 
     def fault(right: Any, self: Any, problem: ConvProblem, *args: Any, **kwargs: Any) -> None:
         right(self, undilated(problem), *args, **kwargs)

@@ -466,9 +466,12 @@ class Conv2dNumpy:
         N, G, C, K = problem.N, problem.G, problem.C, problem.K
         columns = (G, C * problem.taps, problem.pixels)
         db = dY.sum(axis=(0, 2, 3), dtype=self.bias.dtype)  # db = sum of dY
-        if 3 * math.prod(columns) * self.weight.itemsize > current_settings().workspace_limit:
-            # The columns of one image are too many: the same two gradients, band by band.
+        # For each image: columns, their gradient and a cast; a part of dW; one dX and one dY.
+        elements = 3 * math.prod(columns) + self.weight.size + (x.size + dY.size) // max(N, 1)
+        if elements * self.weight.itemsize > current_settings().workspace_limit:
+            # One image takes too much: the same two gradients, band by band.
             options: Any = {"algorithm": "im2col", "groups": self.groups, **window}
+            options["dtype"] = self.weight.dtype
             dX = conv_input_grad(dY, self.weight, x.shape, **options)
             dW = conv_kernel_grad(dY, x, self.weight.shape, **options)
         else:

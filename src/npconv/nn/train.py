@@ -349,11 +349,10 @@ class _Run:
 
 
 def _figures(epoch: Epoch) -> str:
-    named = {
-        "loss": epoch.loss,
-        "metric": epoch.metric,
-        "val loss": epoch.validation_loss,
-        "val metric": epoch.validation_metric,
-    }
-    shown = [f"{name} {value:.4f}" for name, value in named.items() if value is not None]
-    return f"epoch {epoch.number}: {', '.join(shown)}"
+    """Write an epoch short enough to stand beside a bar."""
+    shown = f"loss {epoch.loss:.3f}"
+    if epoch.validation_loss is not None:
+        shown += f", validation {epoch.validation_loss:.3f}"
+    if epoch.validation_metric is not None:
+        shown += f" ({epoch.validation_metric:.3f})"
+    return shown
