@@ -8,6 +8,7 @@ has no samples of fold, so each sample of unfold is one of fold too: its columns
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -42,6 +43,7 @@ Sample = ConvSample | MaxPoolSample | AvgPoolSample | UnfoldSample | FoldSample
 def cases() -> Iterator[Case]:
     """Every sample in every dtype: forward, backward, and what is refused."""
     torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", "Using padding='same' with even kernel")
     for info in op_db:
         match = FUNCTIONS.fullmatch(info.name)
         if not match:
