@@ -7,13 +7,13 @@ value gives a case.  Methods take their object as an argument too, so that it is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 import npconv
+from hostile_case import COL, OPTIONS, WINDOW, Arguments, Call, Case, W, X, Y, numbers
 from hostile_values import (
     ARRAYS,
     BIASES,
@@ -39,45 +39,7 @@ from hostile_values import (
     without,
 )
 from npconv import DTypeError, ShapeError, StateError, UnsupportedError
-from oracle import Array, Shape
-
-Arguments = dict[str, Any]
-
-
-def numbers(*shape: int) -> Array:
-    """Small whole numbers, so that every sum is exact."""
-    return np.random.default_rng(sum(shape)).integers(-4, 5, shape).astype(float)
-
-
-X, W, Y, COL = (2, 4, 5, 6), (6, 2, 3, 3), (2, 6, 3, 3), (2, 36, 9)
-WINDOW = {"stride": 2, "padding": 1}
-OPTIONS = {**WINDOW, "groups": 2}
-
-
-@dataclass(frozen=True)
-class Call:
-    """A valid call, and hostile values for its arguments."""
-
-    id: str
-    function: Callable[..., Any]
-    arguments: Callable[[], Arguments]
-    hostile: dict[str, list[Hostile]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Case:
-    """One argument of a call replaced."""
-
-    call: Call
-    argument: str
-    value: Hostile
-
-    def __str__(self) -> str:
-        return f"{self.call.id}-{self.argument}-{self.value.id}"
-
-    def arguments(self) -> Arguments:
-        return {**self.call.arguments(), self.argument: self.value.make()}
-
+from oracle import Shape
 
 WINDOW_VALUES = {
     "stride": STEPS,
@@ -96,6 +58,7 @@ GEOMETRY = {
 CALL_VALUES = {**GEOMETRY, "algorithm": NAMES, "dtype": [*DTYPES, *LOSSY_DTYPES]}
 SOME_WINDOW_VALUES = {name: some(values) for name, values in WINDOW_VALUES.items()}
 SOME_CORE_VALUES = {name: some(values) for name, values in CORE_VALUES.items()}
+SOME_GEOMETRY = {name: some(values) for name, values in GEOMETRY.items()}
 SOME_CALL_VALUES = {name: some(values) for name, values in CALL_VALUES.items()}
 INPUTS = [
     *ARRAYS,
@@ -240,7 +203,7 @@ def shape_calls() -> Iterator[Call]:
         return {"input_shape": X, "kernel_shape": W, **OPTIONS}
 
     hostile = {"input_shape": SHAPES, "kernel_shape": SHAPES}
-    yield Call("conv_output_shape", npconv.conv_output_shape, shapes, {**hostile, **GEOMETRY})
+    yield Call("conv_output_shape", npconv.conv_output_shape, shapes, {**hostile, **SOME_GEOMETRY})
     dtypes = [*DTYPES, *fixed(DTypeError, none=None)]
     planned = {**SOME_CALL_VALUES, "algorithm": NAMES, "direction": NAMES, "dtype": dtypes}
     yield Call("plan_conv", npconv.plan_conv, shapes, {**hostile, **planned})
@@ -259,7 +222,7 @@ def plan_calls() -> Iterator[Call]:
 
     shapes = {"input": X, "kernel": W, "grad_output": Y}
     other = [
-        *ARRAYS,
+        *some(ARRAYS),
         *of_shapes(ShapeError, (2, 4, 5, 5), (1, 2, 3, 3)),
         *made(DTypeError, float32=lambda: numbers(2, 4, 5, 6).astype("f4")),
     ]

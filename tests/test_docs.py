@@ -252,3 +252,8 @@ def test_no_page_names_a_machine_or_a_registry(page: Path) -> None:
     assert not re.search(r"(?<![\w.])/(home|tmp|root|usr|opt|mnt|work|Users|var|etc)\b", text)
     assert not re.search(r"\b[A-Z]:\\", text)
     assert not re.search(r"pypi|pythonhosted|anaconda|conda-forge|localhost", text, re.IGNORECASE)
+
+
+@each_page
+def test_nothing_is_left_to_be_recorded(page: Path) -> None:
+    assert "TO BE RECORDED" not in read(page)

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import npconv
-from hostile_calls import CALLS, OPTIONS, REFUSED, Call, Case, numbers
+from hostile_calls import CALLS, REFUSED
+from hostile_case import OPTIONS, Call, Case, numbers
 from hostile_watch import watched
 from npconv import CapacityError, ConvError, RangeError, ShapeError, UnsupportedError
 from oracle import Array

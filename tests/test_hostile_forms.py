@@ -11,7 +11,8 @@ import pytest
 import npconv
 import oracle
 import oracle_windows
-from hostile_calls import ARRAY_CALLS, OPTIONS, WINDOW, Call, W, X, Y, numbers
+from hostile_calls import ARRAY_CALLS
+from hostile_case import OPTIONS, WINDOW, Call, W, X, Y, numbers
 from hostile_forms import FORMS, OTHER_DTYPES, interleaved
 from hostile_watch import watched
 from oracle import Array, Conv, Shape

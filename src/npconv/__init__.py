@@ -30,16 +30,18 @@ from npconv.errors import (
     UnsupportedError,
 )
 from npconv.functional import (
-    ConvGradients,
     conv,
     conv1d,
     conv2d,
     conv3d,
+    conv_output_shape,
+    plan_conv,
+)
+from npconv.gradients import (
+    ConvGradients,
     conv_backward,
     conv_input_grad,
     conv_kernel_grad,
-    conv_output_shape,
-    plan_conv,
 )
 from npconv.plan import Plan
 from npconv.settings import settings

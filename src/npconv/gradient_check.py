@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npconv import functional, pooling, transposed
+from npconv import functional, gradients, pooling, transposed
 from npconv.arrays import as_array
-from npconv.core import numerical_gradient
+from npconv.differences import numerical_gradient
 from npconv.errors import DTypeError, ShapeError, UnsupportedError
 from npconv.problem import Array
 
@@ -250,7 +250,7 @@ def _backward_of(f: Any) -> GradFunction:
 
 
 def _conv(dy: Array, x: Array, w: Array, *bias: Array, **options: Any) -> Sequence[Array | None]:
-    return functional.conv_backward(dy, x, w, **options)[: 2 + len(bias)]
+    return gradients.conv_backward(dy, x, w, **options)[: 2 + len(bias)]
 
 
 def _conv_transpose(
@@ -263,13 +263,13 @@ def _conv_input_grad(ddx: Array, dy: Array, w: Array, **options: Any) -> Sequenc
     """Differentiate once more: the gradient is linear in dy and in w."""
     options.pop("input_shape")  # that of ddx
     to_dy = functional.conv(ddx, w, **options)
-    return to_dy, functional.conv_kernel_grad(dy, ddx, w.shape, **options)
+    return to_dy, gradients.conv_kernel_grad(dy, ddx, w.shape, **options)
 
 
 def _conv_kernel_grad(ddw: Array, dy: Array, x: Array, **options: Any) -> Sequence[Array | None]:
     options.pop("kernel_shape")  # that of ddw
     to_dy = functional.conv(x, ddw, **options)
-    return to_dy, functional.conv_input_grad(dy, ddw, x.shape, **options)
+    return to_dy, gradients.conv_input_grad(dy, ddw, x.shape, **options)
 
 
 # Which functions a backward belongs to.
@@ -281,8 +281,8 @@ BACKWARDS: dict[tuple[Callable[..., Any], ...], Callable[..., Sequence[Array | N
         transposed.conv_transpose2d,
         transposed.conv_transpose3d,
     ): _conv_transpose,
-    (functional.conv_input_grad,): _conv_input_grad,
-    (functional.conv_kernel_grad,): _conv_kernel_grad,
+    (gradients.conv_input_grad,): _conv_input_grad,
+    (gradients.conv_kernel_grad,): _conv_kernel_grad,
     (pooling.max_pool,): lambda dy, x, **options: (pooling.max_pool_backward(dy, x, **options),),
     (pooling.avg_pool,): lambda dy, x, **options: (pooling.avg_pool_backward(dy, x, **options),),
 }

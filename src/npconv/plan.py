@@ -13,6 +13,7 @@ from npconv import execute
 from npconv.arrays import as_array
 from npconv.errors import DTypeError, UnsupportedError
 from npconv.memory import check_capacity
+from npconv.numbers import DType
 from npconv.operands import Packed
 from npconv.planner import Candidate, Choice, choose
 from npconv.problem import Array, Direction
@@ -39,10 +40,11 @@ class Plan:
     (1, 4, 8, 8)
     """
 
-    __slots__ = ("choice",)
+    __slots__ = ("choice", "dtype")
 
-    def __init__(self, choice: Choice) -> None:
+    def __init__(self, choice: Choice, dtype: DType) -> None:
         self.choice = choice
+        self.dtype = dtype  # of both operands; integers of any size give an int64 result
 
     @property
     def algorithm(self) -> str:
@@ -91,9 +93,9 @@ class Plan:
 
     def _operand(self, name: str, value: Any) -> Array:
         array = as_array(name, value)
-        if array.dtype.newbyteorder("=") != self.choice.numbers.result:
+        if array.dtype.newbyteorder("=") != self.dtype:
             raise DTypeError(
-                f"{name} must have the plan's dtype {self.choice.numbers.result}, "
+                f"{name} must have the plan's dtype {self.dtype}, "
                 f"but {name}.dtype={array.dtype}; plan for that dtype, or cast"
             )
         return array
@@ -116,11 +118,15 @@ class Plan:
         }[c.direction]
         for shape in shapes:
             check_capacity("a random operand", shape, np.float64)
-        operands = [rng.standard_normal(shape).astype(c.numbers.result) for shape in shapes]
+        if self.dtype.kind in "buiO":
+            operands = [rng.integers(0, 2, shape).astype(self.dtype) for shape in shapes]
+        else:
+            operands = [rng.standard_normal(shape).astype(self.dtype) for shape in shapes]
         able = [x for x in c.candidates if not x.refusal]
         if c.problem.products > 1_000_000:
             able = [x for x in able if x.name != "naive"] or able
-        plans = [Plan(choose(c.problem, c.direction, c.numbers, c.settings, x.name)) for x in able]
+        choices = (choose(c.problem, c.direction, c.numbers, c.settings, x.name) for x in able)
+        plans = [Plan(choice, self.dtype) for choice in choices]
         return min(plans, key=lambda plan: _median_seconds(partial(plan, *operands)))
 
     def __str__(self) -> str:

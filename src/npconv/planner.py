@@ -100,7 +100,7 @@ def choose(
     else:
         able = [candidate for candidate in candidates if not candidate.refusal]
         if not able:
-            raise UnsupportedError(_nobody(candidates))
+            raise UnsupportedError(_nobody(candidates, problem))
         best = min(able, key=lambda candidate: candidate.time)
         _refuse_endless_loops(best, candidates, problem)
     return Choice(problem, direction, numbers, settings, candidates, best)
@@ -144,9 +144,11 @@ def _refuse_endless_loops(
         )
 
 
-def _nobody(candidates: tuple[Candidate, ...]) -> str:
+def _nobody(candidates: tuple[Candidate, ...], problem: ConvProblem) -> str:
     reasons = "; ".join(f"{c.name}: {c.refusal}" for c in candidates)
-    short = [c.workspace for c in candidates if c.too_large]
+    short = [c.workspace for c in candidates if c.too_large and c.name != "naive"]
+    if not short or problem.products <= NAIVE_PRODUCTS:
+        short = [c.workspace for c in candidates if c.too_large]
     advice = f"; {_limit_advice(short)}" if short else ""
     return f"no algorithm can serve this problem ({reasons}){advice}"
 

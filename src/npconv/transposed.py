@@ -15,7 +15,8 @@ from numpy.typing import DTypeLike
 from npconv import execute
 from npconv.arrays import as_array, check_shape
 from npconv.errors import ShapeError, UnsupportedError
-from npconv.functional import ConvGradients, of_rank, wanted_gradients
+from npconv.functional import of_rank
+from npconv.gradients import ConvGradients, wanted_gradients
 from npconv.layouts import read_shapes
 from npconv.numbers import numbers_for
 from npconv.options import (
@@ -45,17 +46,9 @@ class TransposedGeometry(TypedDict, total=False):
     kernel_layout: str | None
 
 
-class TransposedOptions(TypedDict, total=False):
+class TransposedOptions(TransposedGeometry, total=False):
     """All options of a transposed convolution."""
 
-    stride: int | Sequence[int]
-    padding: int | str | Sequence[int] | Sequence[tuple[int, int]]
-    output_padding: int | Sequence[int]
-    dilation: int | Sequence[int]
-    groups: int
-    padding_mode: str
-    layout: str | None
-    kernel_layout: str | None
     dtype: DTypeLike | None
     algorithm: str
     out: Array | None

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from npconv.errors import ShapeError
-from npconv.functional import ConvGradients, Geometry, conv, conv_backward, conv_output_shape
+from npconv.functional import Geometry, conv, conv_output_shape
+from npconv.gradients import ConvGradients, conv_backward
 from npconv.nn.init import as_generator, kaiming_normal, layer_dtype
 from npconv.nn.layer import Layer, real_array
 from npconv.options import per_axis, whole_number

@@ -1,0 +1,206 @@
+"""The gradients of convolution, of any rank and with every option of `conv`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple, Unpack
+
+from numpy.typing import DTypeLike
+
+from npconv import execute
+from npconv.arrays import as_array, check_shape
+from npconv.errors import UnsupportedError
+from npconv.functional import Geometry, choice_for
+from npconv.numbers import numbers_for
+from npconv.planner import check_algorithm, choose
+from npconv.problem import Array, ConvProblem, Direction
+from npconv.settings import current_settings
+from npconv.signatures import spelled_out
+
+
+class ConvGradients(NamedTuple):
+    """Gradients with respect to each operand; None where it was not asked for.
+
+    Examples
+    --------
+    >>> import npconv
+    >>> npconv.ConvGradients(input=None, kernel=None, bias=None)._fields
+    ('input', 'kernel', 'bias')
+    """
+
+    input: Array | None
+    kernel: Array | None
+    bias: Array | None
+
+
+@spelled_out(Geometry)
+def conv_input_grad(
+    grad_output: Any,
+    kernel: Any,
+    input_shape: Sequence[int],
+    *,
+    dtype: DTypeLike | None = None,
+    algorithm: str = "auto",
+    out: Array | None = None,
+    **geometry: Unpack[Geometry],
+) -> Array:
+    """Gradient of `conv` with respect to its input.
+
+    Parameters
+    ----------
+    grad_output : array_like
+        Gradient with respect to the output; shaped like the output of the forward call.
+    kernel : array_like
+        The forward call's kernel.
+    input_shape : sequence of int
+        Shape of the forward call's input, in ``layout``; a stride may leave rows over, so
+        it does not follow from the other shapes.
+    dtype, algorithm, out, stride, padding, ...
+        The options of the forward call, as for `conv`.
+
+    Returns
+    -------
+    ndarray, shape input_shape
+
+    Raises
+    ------
+    ShapeError, DTypeError, UnsupportedError, RangeError, CapacityError
+        As for `conv`.
+
+    Examples
+    --------
+    >>> import numpy as np, npconv
+    >>> npconv.conv_input_grad(np.ones((1, 1, 3)), np.array([[[1.0, 10.0]]]), (1, 1, 4))
+    array([[[ 1., 11., 11., 10.]]])
+    """
+    dy, w = as_array("grad_output", grad_output), as_array("kernel", kernel)
+    choice = choice_for(
+        Direction.INPUT_GRAD, input_shape, w.shape, dy, w, dtype, algorithm, geometry
+    )
+    return execute.input_grad(choice, dy, w, None, out)
+
+
+@spelled_out(Geometry)
+def conv_kernel_grad(
+    grad_output: Any,
+    input: Any,
+    kernel_shape: Sequence[int],
+    *,
+    dtype: DTypeLike | None = None,
+    algorithm: str = "auto",
+    out: Array | None = None,
+    **geometry: Unpack[Geometry],
+) -> Array:
+    """Gradient of `conv` with respect to its kernel.
+
+    Parameters
+    ----------
+    grad_output : array_like
+        Gradient with respect to the output; shaped like the output of the forward call.
+    input : array_like
+        The forward call's input.
+    kernel_shape : sequence of int
+        Shape of the forward call's kernel, in ``kernel_layout``.
+    dtype, algorithm, out, stride, padding, ...
+        The options of the forward call, as for `conv`.
+
+    Returns
+    -------
+    ndarray, shape kernel_shape
+
+    Raises
+    ------
+    ShapeError, DTypeError, UnsupportedError, RangeError, CapacityError
+        As for `conv`.
+
+    Examples
+    --------
+    >>> import numpy as np, npconv
+    >>> x = np.array([[[1.0, 2.0, 4.0, 8.0]]])
+    >>> npconv.conv_kernel_grad(np.ones((1, 1, 3)), x, (1, 1, 2))
+    array([[[ 7., 14.]]])
+    """
+    dy, x = as_array("grad_output", grad_output), as_array("input", input)
+    choice = choice_for(
+        Direction.KERNEL_GRAD, x.shape, kernel_shape, dy, x, dtype, algorithm, geometry
+    )
+    return execute.kernel_grad(choice, dy, x, out)
+
+
+@spelled_out(Geometry)
+def conv_backward(
+    grad_output: Any,
+    input: Any,
+    kernel: Any,
+    *,
+    needs: Collection[str] = ("input", "kernel", "bias"),
+    dtype: DTypeLike | None = None,
+    algorithm: str = "auto",
+    **geometry: Unpack[Geometry],
+) -> ConvGradients:
+    """Gradients of `conv` with respect to input, kernel and bias.
+
+    Parameters
+    ----------
+    grad_output : array_like
+        Gradient with respect to the output; shaped like the output of the forward call.
+    input, kernel : array_like
+        The forward call's operands.
+    needs : collection of {"input", "kernel", "bias"}
+        Which gradients to compute; the others are None.
+    dtype, algorithm, stride, padding, ...
+        The options of the forward call, as for `conv`.
+
+    Returns
+    -------
+    ConvGradients
+        Named tuple ``(input, kernel, bias)``.
+
+    Raises
+    ------
+    ShapeError, DTypeError, UnsupportedError, RangeError, CapacityError
+        As for `conv`.
+
+    Examples
+    --------
+    >>> import numpy as np, npconv
+    >>> x, w = np.ones((2, 3, 8, 8)), np.ones((4, 3, 3, 3))
+    >>> grads = npconv.conv_backward(np.ones((2, 4, 6, 6)), x, w, needs=["kernel", "bias"])
+    >>> grads.input is None, grads.kernel.shape, grads.bias
+    (True, (4, 3, 3, 3), array([72., 72., 72., 72.]))
+    """
+    wanted = wanted_gradients(needs)
+    dy = as_array("grad_output", grad_output)
+    x, w = as_array("input", input), as_array("kernel", kernel)
+    problem = ConvProblem.of(x.shape, w.shape, **geometry)
+    check_shape("grad_output", dy, problem.output_shape, "the output's")
+    # Choose for everything before computing anything, so that what fails fails at once.
+    settings, algorithm = current_settings(), check_algorithm(algorithm)
+    to_input, to_kernel = (
+        choose(
+            problem,
+            direction,
+            numbers_for(dy.dtype, other.dtype, dtype),
+            settings,
+            algorithm,
+        )
+        for direction, other in ((Direction.INPUT_GRAD, w), (Direction.KERNEL_GRAD, x))
+    )
+    return ConvGradients(
+        input=execute.input_grad(to_input, dy, w, None, None) if "input" in wanted else None,
+        kernel=execute.kernel_grad(to_kernel, dy, x, None) if "kernel" in wanted else None,
+        bias=execute.bias_grad(problem.view_output(dy), numbers_for(dy.dtype, dy.dtype, dtype))
+        if "bias" in wanted
+        else None,
+    )
+
+
+def wanted_gradients(needs: Collection[str]) -> set[str]:
+    """Check which gradients are asked for."""
+    names = ConvGradients._fields
+    wanted = [needs] if isinstance(needs, str) else needs
+    if not isinstance(wanted, Collection) or any(
+        not isinstance(name, str) or name not in names for name in wanted
+    ):
+        raise UnsupportedError(f"needs must be names out of {names}, but needs={needs!r}")
+    return set(wanted)
