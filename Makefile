@@ -21,6 +21,8 @@ endif
 # What `make test` passes to pytest; ARGS replaces it.
 PYTEST_FLAGS ?= --numprocesses auto --maxprocesses 4 --dist worksteal
 MAX_WHEEL_BYTES = 300000
+# The peers whose own cases judge npconv; some gigabytes, so not with the developers' tools.
+REFEREES = .venv-referees
 # Installed by `make package` with NumPy alone.
 PLAIN = build/plain
 PLAIN_PY = $(PLAIN)/$(BIN)/python
@@ -37,6 +39,7 @@ help:
 	@echo "make format            let ruff mend what it can"
 	@echo "make docs              bring the blocks that quote sources up to date"
 	@echo "make package           sdist and wheel; the wheel installed with NumPy alone"
+	@echo "make referees          PyTorch's, JAX's, ONNX's and SciPy's own cases against npconv"
 	@echo "make bench-import      import npconv against import numpy"
 	@echo "make hooks             run lint and types before each commit"
 	@echo "make clean             remove all that these commands made"
@@ -80,6 +83,10 @@ package: $(VENV)/dev.stamp
 	$(PLAIN_PY) -I -c "import npconv, importlib.metadata as m, sys; have = sorted(d.name for d in m.distributions()); print(*have); sys.exit(have != ['npconv', 'numpy'] and 'npconv needs NumPy and nothing else')"
 	$(PLAIN_PY) -I -m npconv check
 
+.PHONY: referees
+referees: $(REFEREES)/made.stamp
+	PYTHONPATH=src:. $(REFEREES)/$(BIN)/python -m referees
+
 .PHONY: bench-import
 bench-import: $(VENV)/demo.stamp
 	$(PY) benchmarks/import_time.py
@@ -90,7 +97,7 @@ hooks: $(VENV)/dev.stamp
 
 .PHONY: clean
 clean:
-	rm -rf $(VENV) build dist npconv-demo .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(REFEREES) build dist npconv-demo .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # Stamps depend on pyproject.toml: a second call is immediate, a new requirement is
@@ -118,3 +125,9 @@ $(VENV)/dev.stamp: pyproject.toml $(VENV)/made.stamp
 	@echo "Installing npconv and what its developers need (once, about a minute)"
 	@$(PIP) install --editable ".[dev]"
 	@touch $(VENV)/demo.stamp $@
+
+$(REFEREES)/made.stamp: referees/requirements.txt pyproject.toml
+	@echo "Installing the referees (once, some minutes)"
+	@$(PYTHON) -m venv $(REFEREES)
+	@$(REFEREES)/$(BIN)/python -m pip --disable-pip-version-check --quiet install -r referees/requirements.txt ml_dtypes numpy
+	@touch $@

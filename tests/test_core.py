@@ -179,7 +179,7 @@ def layer_of(name: str) -> tuple[Conv2dNumpy, Array]:
     options = {"kernel_size": 3, **CONFIGURATIONS[name]}
     layer = Conv2dNumpy(4, 4, **options)
     layer.bias[...] = normals(4, seed=3)
-    return layer, normals(2, 4, 5, 6, seed=5)
+    return layer, normals(2, 4, 5, 5, seed=5)
 
 
 def test_seed_42_gives_the_weights_stated() -> None:
@@ -281,7 +281,7 @@ def test_training_lowers_the_loss() -> None:
         layer.backward(2 * residual)
         layer.update(5e-4)
     assert losses == sorted(losses, reverse=True)
-    assert losses[-1] < losses[0] / 10
+    assert losses[-1] < losses[0] / 5
 
 
 def test_backward_in_bands_agrees() -> None:
@@ -404,11 +404,11 @@ def test_x_is_left_as_it_was_even_if_f_raises(dtype: Any, fails_at: int | None) 
     assert whole.tobytes() == before
 
 
-@pytest.mark.parametrize("limit", [100_000, 400_000, 2_000_000])
+@pytest.mark.parametrize("limit", [100_000, 300_000, 1_000_000])
 def test_backward_keeps_to_the_workspace_limit(limit: int) -> None:
     """A large kernel over small pictures, and float32 that is cast on the way."""
-    layer = Conv2dNumpy(32, 64, 5, padding=2)
-    x = normals(3, 32, 12, 12).astype(np.float32)
+    layer = Conv2dNumpy(16, 40, 5, padding=2)
+    x = normals(3, 16, 12, 12).astype(np.float32)
     dy = np.asfortranarray(np.ones_like(layer.forward(x), dtype=np.float32))
     with npconv.settings(workspace_limit=limit):
         layer.backward(dy)  # so that what Python keeps for later calls is there

@@ -222,6 +222,27 @@ def test_float16_sums_in_float32() -> None:
     assert y[0, 0, 0] == 1
 
 
+def test_bfloat16_is_pooled_as_float32_and_rounded() -> None:
+    bfloat16 = pytest.importorskip("ml_dtypes", reason="it brings bfloat16").bfloat16
+    x = np.random.default_rng(0).standard_normal((2, 3, 7, 6)).astype(bfloat16)
+    x[0, 0, 2, 3] = np.nan
+    wide = x.astype(np.float32)
+    for name in ("max_pool", "avg_pool"):
+        forward, backward = getattr(pooling, name), getattr(pooling, f"{name}_backward")
+        y = forward(x, 3, 2, 1)
+        dy = np.random.default_rng(1).standard_normal(y.shape).astype(bfloat16)
+        dx = backward(dy, x, 3, 2, 1)
+        for actual, same in (
+            (y, forward(wide, 3, 2, 1)),
+            (dx, backward(dy.astype(np.float32), wide, 3, 2, 1)),
+        ):
+            assert actual.dtype == bfloat16
+            rounded = same.astype(bfloat16)
+            # As float32, because NumPy's comparison knows no NaN of bfloat16.
+            np.testing.assert_array_equal(actual.astype(np.float32), rounded.astype(np.float32))
+    assert pooling.max_pool_with_indices(x, 3, 2, 1)[1][0, 0, 1, 1] == 2 * 6 + 3
+
+
 def test_operands_stay_as_they_were() -> None:
     x = np.random.default_rng(0).standard_normal((1, 2, 4, 6)).astype(">f4")[..., ::-1]
     kept = x.copy()

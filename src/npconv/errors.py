@@ -127,3 +127,12 @@ class FileFormatError(ConvError, ValueError):
     >>> issubclass(FileFormatError, ValueError)
     True
     """
+
+
+def show(value: object, most: int = 200) -> str:
+    """Write a value as its ``repr`` for a message: not at any length, and without failing."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to print integers of thousands of digits
+        text = f"<{type(value).__name__} of integers too large to print>"
+    return text if len(text) <= most else f"{text[:most]}..."

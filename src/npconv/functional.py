@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 
 from npconv import execute
 from npconv.arrays import as_array
-from npconv.errors import ShapeError, UnsupportedError
+from npconv.errors import ShapeError, UnsupportedError, show
 from npconv.numbers import as_dtype, numbers_for
 from npconv.plan import Plan
 from npconv.planner import Choice, check_algorithm, choose
@@ -330,7 +330,8 @@ def plan_conv(
     names = [each.value for each in Direction]
     if not isinstance(direction, str) or direction not in names:
         raise UnsupportedError(
-            f"direction must be one of {', '.join(map(repr, names))}, but direction={direction!r}"
+            f"direction must be one of {', '.join(map(repr, names))}, "
+            f"but direction={show(direction)}"
         )
     given = as_dtype(dtype)
     numbers = numbers_for(given, given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from npconv.errors import ShapeError, UnsupportedError
+from npconv.errors import ShapeError, UnsupportedError, show
 from npconv.options import check_rank, size_tuple
 
 # Spatial letters by rank, as far as there is a custom; the rest of the alphabet after that.
@@ -86,7 +86,7 @@ def check_layouts(layout: Any, kernel_layout: Any, rank: int) -> tuple[str, str]
 
 def _check_letters(name: str, layout: Any, roles: str, rank: int) -> None:
     def refuse(needed: str) -> NoReturn:
-        raise UnsupportedError(f"{name} must {needed}, but {name}={layout!r}")
+        raise UnsupportedError(f"{name} must {needed}, but {name}={show(layout)}")
 
     if not isinstance(layout, str) or not layout.isalpha():
         refuse(f"be a string of letters such as '{roles}HW'")

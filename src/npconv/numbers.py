@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from npconv.errors import DTypeError
+from npconv.errors import DTypeError, show
 
 DType = np.dtype[Any]
 
@@ -91,9 +91,9 @@ def as_dtype(dtype: Any) -> DType:
     try:
         result = np.dtype(dtype)
     except (TypeError, ValueError, SyntaxError) as error:
-        raise DTypeError(f"dtype must be a NumPy dtype, but dtype={dtype!r}: {error}") from None
+        raise DTypeError(f"dtype must be a NumPy dtype, but dtype={show(dtype)}: {error}") from None
     if dtype is None or not holds_numbers(result):
-        raise DTypeError(f"dtype must be a dtype of numbers, but dtype={dtype!r}")
+        raise DTypeError(f"dtype must be a dtype of numbers, but dtype={show(dtype)}")
     native: DType = result.newbyteorder("=")
     return native
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from npconv.axis import Axis
-from npconv.errors import DTypeError, ShapeError, UnsupportedError
+from npconv.errors import DTypeError, ShapeError, UnsupportedError, show
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 NAMED_PADDINGS = ("valid", "same", "same_lower", "causal")
@@ -27,9 +27,9 @@ def whole_number(name: str, value: Any, *, at_least: int, given: str = "") -> in
     """Return ``value`` as an int: Python's and NumPy's integers, but no float and no bool."""
     number = _index(given or name, value)
     if number is None:
-        raise DTypeError(f"{name} must be an integer, but {given or name}={value!r}")
+        raise DTypeError(f"{name} must be an integer, but {given or name}={show(value)}")
     if number < at_least:
-        raise ShapeError(f"{name} must be at least {at_least}, but {given or name}={value!r}")
+        raise ShapeError(f"{name} must be at least {at_least}, but {given or name}={show(value)}")
     return number
 
 
@@ -51,7 +51,7 @@ def _index(name: str, value: Any) -> int | None:
 def finite_number(name: str, value: Any) -> float:
     """Return ``value`` as a float: a finite real number, but no bool, string or array."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise DTypeError(f"{name} must be a finite real number, but {name}={value!r}")
+        raise DTypeError(f"{name} must be a finite real number, but {name}={show(value)}")
     try:
         number = float(value)
     except OverflowError:  # an int beyond every float
@@ -79,16 +79,16 @@ def per_axis(name: str, value: Any, rank: int, *, at_least: int) -> tuple[int, .
     if len(value) != rank:
         raise ShapeError(
             f"{name} must be one integer or one for each of the {rank} axes, "
-            f"but {name}={shown!r} has {len(value)}"
+            f"but {name}={show(shown)} has {len(value)}"
         )
     numbers = []
     for entry in value:
         number = _index(name, entry)
         if number is None:
-            raise DTypeError(f"{name} must be an integer or one per axis, but {name}={shown!r}")
+            raise DTypeError(f"{name} must be an integer or one per axis, but {name}={show(shown)}")
         if number < at_least:
             raise ShapeError(
-                f"{name} must be at least {at_least} on every axis, but {name}={shown!r}"
+                f"{name} must be at least {at_least} on every axis, but {name}={show(shown)}"
             )
         numbers.append(number)
     return tuple(numbers)
@@ -97,7 +97,7 @@ def per_axis(name: str, value: Any, rank: int, *, at_least: int) -> tuple[int, .
 def size_tuple(name: str, value: Any) -> tuple[int, ...]:
     """Check a shape: a sequence of integers, none negative."""
     if not _is_sequence(value):
-        raise DTypeError(f"{name} must be a sequence of integers, but {name}={value!r}")
+        raise DTypeError(f"{name} must be a sequence of integers, but {name}={show(value)}")
     value = tuple(value)
     return tuple(whole_number(f"every size in {name}", v, at_least=0, given=name) for v in value)
 
@@ -160,7 +160,7 @@ def check_padding_mode(mode: Any) -> None:
     if not isinstance(mode, str) or mode not in PADDING_MODES:
         raise UnsupportedError(
             f"padding_mode must be one of {', '.join(map(repr, PADDING_MODES))}, "
-            f"but padding_mode={mode!r}"
+            f"but padding_mode={show(mode)}"
         )
 
 
@@ -197,20 +197,22 @@ def resolve_padding(padding: Any, axes: Sequence[Axis]) -> list[tuple[int, int]]
             return [(p, p) for p in per_axis("padding", padding, rank, at_least=0)]
         except ShapeError as error:
             if entries is not None and len(entries) == 2 and rank == 1:
-                hint = f"write padding=[({entries[0]!r}, {entries[1]!r})] for low and high"
+                hint = f"write padding=[({show(entries[0])}, {show(entries[1])})] for low and high"
             else:
                 hint = "write (low, high) pairs, one per axis, to crop or to pad unevenly"
             raise ShapeError(f"{error}; {hint}") from None
     if len(entries) != rank:
         raise ShapeError(
             f"padding must have one (low, high) pair for each of the {rank} axes, "
-            f"but padding={padding!r} has {len(entries)}"
+            f"but padding={show(padding)} has {len(entries)}"
         )
     pairs = []
     for entry in entries:
         pair = list(entry) if _is_sequence(entry) else [entry, entry]
         if len(pair) != 2:
-            raise ShapeError(f"padding must be made of (low, high) pairs, but padding={padding!r}")
+            raise ShapeError(
+                f"padding must be made of (low, high) pairs, but padding={show(padding)}"
+            )
         low, high = (
             whole_number("every pad", pad, at_least=-(2**63), given="padding") for pad in pair
         )
@@ -222,7 +224,7 @@ def _named_padding(name: str, axes: Sequence[Axis]) -> list[tuple[int, int]]:
     if name not in NAMED_PADDINGS:
         raise UnsupportedError(
             "padding must be an integer, one per axis, (low, high) pairs, or one of "
-            f"{', '.join(map(repr, NAMED_PADDINGS))}, but padding={name!r}"
+            f"{', '.join(map(repr, NAMED_PADDINGS))}, but padding={show(name)}"
         )
     if name == "valid":
         return [(0, 0)] * len(axes)

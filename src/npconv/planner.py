@@ -14,7 +14,7 @@ from npconv.algorithms import REGISTRY
 from npconv.algorithms.protocol import Algorithm
 from npconv.cost import Cost
 from npconv.cutting import find_cut
-from npconv.errors import UnsupportedError
+from npconv.errors import UnsupportedError, show
 from npconv.numbers import Numbers
 from npconv.padding import padded_problem
 from npconv.problem import ConvProblem, Direction
@@ -81,7 +81,7 @@ def check_algorithm(name: Any) -> str:
     """Refuse what is no algorithm's name, before a cache is asked for what it cannot hold."""
     if not isinstance(name, str) or (name != "auto" and name not in REGISTRY):
         names = ", ".join(map(repr, ("auto", *REGISTRY)))
-        raise UnsupportedError(f"algorithm must be one of {names}, but algorithm={name!r}")
+        raise UnsupportedError(f"algorithm must be one of {names}, but algorithm={show(name)}")
     return name
 
 

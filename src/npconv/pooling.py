@@ -88,9 +88,10 @@ def max_pool(
     x = pool.crop(x)
     for at_x, at_y, axes in pool.tiles():
         x_tile, y_tile = x[at_x], y[at_y]
-        for _, outputs, inputs in positions(axes):
-            best = y_tile[outputs]
-            np.maximum(best, x_tile[inputs], out=best)
+        with np.errstate(invalid="ignore"):  # bfloat16 warns of NaN, as NumPy's own do not
+            for _, outputs, inputs in positions(axes):
+                best = y_tile[outputs]
+                np.maximum(best, x_tile[inputs], out=best)
     return result
 
 
@@ -228,7 +229,8 @@ def avg_pool(
     Returns
     -------
     ndarray, shape (N, C, *out)
-        Of input's dtype when that is a float, else float64. float16 adds up in float32.
+        Of input's dtype when that is a float, else float64. float16 and bfloat16 add up
+        in float32.
         The mean of no element at all is NaN.
 
     Raises
@@ -335,16 +337,17 @@ def _winners(x: Array, axes: tuple[Axis, ...]) -> tuple[Array, Array]:
     best = np.full(shape, _lowest(x.dtype), x.dtype)
     # 0 is the code of nobody: a window without elements.
     winner = np.zeros(shape, np.min_scalar_type(where[-1][0] if where else 0))
-    has_nan = x.dtype.kind == "f" and bool(np.isnan(x).any())
+    has_nan = _is_float(x.dtype) and bool(np.isnan(x).any())
     for code, outputs, inputs in where:
         # One strided pass to gather; all that follows then runs over contiguous memory.
         seen = np.ascontiguousarray(x[inputs])
         held, holder = best[outputs], winner[outputs]
         # Strict, so that the first of equals stays; but -inf, too, wins against nobody.
-        wins = (seen > held) | (holder == 0)
-        if has_nan:
-            wins |= np.isnan(seen) & ~np.isnan(held)
-        np.maximum(held, seen, out=held)
+        with np.errstate(invalid="ignore"):  # bfloat16 warns of NaN, as NumPy's own do not
+            wins = (seen > held) | (holder == 0)
+            if has_nan:
+                wins |= np.isnan(seen) & ~np.isnan(held)
+            np.maximum(held, seen, out=held)
         np.maximum(holder, wins * winner.dtype.type(code), out=holder)  # codes increase
     return best, winner
 
@@ -359,22 +362,26 @@ def _window_sizes(counts: Sequence[Array], at_y: Tile, dtype: DType) -> Array:
 
 def _real(name: str, value: Any) -> Array:
     array = as_array(name, value)
-    if array.dtype.kind not in "buif":
+    if array.dtype.kind not in "bui" and not _is_float(array.dtype):
         raise DTypeError(f"{name} must hold real numbers to be pooled, not {array.dtype}")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
+def _is_float(dtype: DType) -> bool:
+    return dtype.kind == "f" or dtype.name == "bfloat16"  # whose kind is V, of extensions
+
+
 def _lowest(dtype: DType) -> Any:
     """Where a maximum starts from."""
-    if dtype.kind == "f":
+    if _is_float(dtype):
         return -np.inf
     return False if dtype.kind == "b" else np.iinfo(dtype).min
 
 
 def _mean_dtype(dtype: DType) -> DType:
-    return dtype if dtype.kind == "f" else np.dtype(np.float64)
+    return dtype if _is_float(dtype) else np.dtype(np.float64)
 
 
 def _wide(dtype: DType) -> DType:
     """Choose the dtype sums are formed in."""
-    return np.dtype(np.float32) if dtype == np.float16 else dtype
+    return np.dtype(np.float32) if dtype.name in ("float16", "bfloat16") else dtype

@@ -11,7 +11,7 @@ from contextvars import ContextVar, Token
 from functools import cache
 from typing import Any, NamedTuple, Self
 
-from npconv.errors import ConvError, UnsupportedError
+from npconv.errors import ConvError, UnsupportedError, show
 from npconv.options import whole_number
 
 ENGINES = ("numpy", "compiled")
@@ -108,7 +108,7 @@ def _from_environment() -> Settings:
         if not text:
             continue
         if is_number and not (text.isdecimal() and len(text) < 20):
-            raise UnsupportedError(f"{variable} must be a positive integer, but it is {text!r}")
+            raise UnsupportedError(f"{variable} must be a positive integer, but it is {show(text)}")
         try:
             given |= _checked({name: int(text) if is_number else text})
         except ConvError as error:
@@ -120,7 +120,8 @@ def _checked(given: dict[str, Any]) -> dict[str, Any]:
     for name, names in (("engine", ENGINES), ("accuracy", ACCURACIES)):
         if name in given and not (isinstance(given[name], str) and given[name] in names):
             raise UnsupportedError(
-                f"{name} must be one of {', '.join(map(repr, names))}, but {name}={given[name]!r}"
+                f"{name} must be one of {', '.join(map(repr, names))}, "
+                f"but {name}={show(given[name])}"
             )
     for name in ("threads", "workspace_limit"):
         if name in given:

@@ -1,0 +1,386 @@
+"""Plans and settings: what is printed, what is frozen, what runs, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+import npconv
+from npconv import ConvError, DTypeError, ShapeError, UnsupportedError
+from npconv.settings import current_settings
+from oracle import Array, Conv
+
+X, W = (2, 4, 9, 8), (6, 2, 3, 3)
+OPTIONS: dict[str, Any] = {"stride": (2, 1), "padding": [(0, 1), (2, -1)], "groups": 2}
+ORACLE = Conv(X, W, **OPTIONS)
+Y = ORACLE.output_shape
+DIRECTIONS = ("forward", "input_grad", "kernel_grad")
+ALGORITHMS = ("auto", *npconv.algorithms())
+
+
+def numbers(shape: tuple[int, ...], dtype: Any = "f4") -> Array:
+    return np.random.default_rng(sum(shape)).integers(-4, 5, shape).astype(dtype)
+
+
+def plan_of(direction: str = "forward", **options: Any) -> npconv.Plan:
+    return npconv.plan_conv(X, W, direction=direction, **{**OPTIONS, **options})
+
+
+def operands(direction: str, dtype: Any = "f4") -> tuple[Array, Array]:
+    x, w, dy = numbers(X, dtype), numbers(W, dtype), numbers(Y, dtype)
+    return {"forward": (x, w), "input_grad": (dy, w), "kernel_grad": (dy, x)}[direction]
+
+
+def right(direction: str) -> Array:
+    return getattr(ORACLE, direction)(*operands(direction))  # type: ignore[no-any-return] # by name
+
+
+# --- what a plan says ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_names_and_numbers(direction: str) -> None:
+    plan = plan_of(direction)
+    assert plan.algorithm in npconv.algorithms()
+    assert plan.engine == "numpy"
+    assert 0 < plan.workspace_bytes <= 64 * 2**20
+    terms = {"forward": 18, "input_grad": 27, "kernel_grad": 2 * Y[2] * Y[3]}[direction]
+    assert terms <= plan.error_growth <= terms + 1
+    for name in npconv.algorithms():
+        assert plan_of(direction, algorithm=name).algorithm == name
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_print_shows_every_candidate(direction: str) -> None:
+    plan = plan_of(direction)
+    text = str(plan)
+    assert f"{direction}: {X} * {W} -> {Y}, float32" in text
+    for name in npconv.algorithms():
+        other = plan_of(direction, algorithm=name)
+        (line,) = [line for line in text.splitlines() if re.match(rf"  (->|  ) {name} ", line)]
+        assert line.startswith("  ->") == (name == plan.algorithm)
+        assert f"{2 * 6 * Y[2] * Y[3] * 18:,}" in line  # products of direct summation
+        assert f"{other.workspace_bytes / 2**20:.2f} MiB" in line
+        assert f"{other.error_growth:.4g}" in line
+    for head in ("algorithm", "cost", "products", "workspace", "growth"):
+        assert head in text
+    assert f"{plan.algorithm} on the numpy engine, accuracy 'standard'" in text
+    assert "workspace: at most 64 MiB (workspace_limit)" in text
+    assert "it may depend on the number\nof BLAS threads" in text
+
+
+def test_print_gives_the_reason_of_who_cannot_serve() -> None:
+    exact = str(npconv.plan_conv((1, 1, 5), (1, 1, 3), dtype=object))
+    assert "im2col     not able: it multiplies matrices of machine numbers" in exact
+    with npconv.settings(workspace_limit=30_000):
+        small = str(npconv.plan_conv((1, 1, 60, 60), (1, 1, 12, 12), direction="input_grad"))
+    assert re.search(
+        r"im2col +not able: its smallest tile needs [\d,]+ bytes of workspace, but "
+        "workspace_limit=30,000",
+        small,
+    )
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_growth_is_stated_for_the_result(direction: str) -> None:
+    """Exact numbers do not round; halves are rounded once after sums in float32."""
+    assert plan_of(direction, dtype=int).error_growth == 0
+    assert plan_of(direction, dtype=object).error_growth == 0
+    assert 1 < plan_of(direction, dtype="float16").error_growth < 1.1
+    assert plan_of(direction, dtype="f8").error_growth == plan_of(direction).error_growth
+
+
+# --- what a plan does ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_runs_and_takes_out(direction: str, algorithm: str) -> None:
+    plan, (first, second) = plan_of(direction, algorithm=algorithm), operands(direction)
+    result = plan(first, second)
+    assert result.dtype == np.float32
+    np.testing.assert_array_equal(result, right(direction))
+    out = np.full_like(result, np.nan)
+    assert plan(first, second, out=out) is out
+    assert plan(first, second, None, out) is out
+    np.testing.assert_array_equal(out, result)
+
+
+def test_bias_goes_with_forward_alone() -> None:
+    x, w = operands("forward")
+    bias = numbers((6,))
+    wanted = ORACLE.forward(x, w, bias)
+    np.testing.assert_array_equal(plan_of()(x, w, bias), wanted)
+    np.testing.assert_array_equal(plan_of()(x, w, bias.astype(float).tolist()), wanted)
+    for direction in ("input_grad", "kernel_grad"):
+        with pytest.raises(UnsupportedError, match=f"bias is no part of direction='{direction}'"):
+            plan_of(direction)(*operands(direction), bias)
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_other_shapes_and_dtypes_are_errors(direction: str) -> None:
+    plan, (first, second) = plan_of(direction), operands(direction)
+    names = {
+        "forward": ("input", "kernel"),
+        "input_grad": ("grad_output", "kernel"),
+        "kernel_grad": ("grad_output", "input"),
+    }[direction]
+    for wrong in (first[:1], first[..., :-1], first[0]):
+        with pytest.raises(
+            ShapeError, match=rf"{names[0]} must have shape .* but {names[0]}.shape="
+        ):
+            plan(wrong, second)
+    with pytest.raises(ShapeError, match=f"{names[1]} must have shape"):
+        plan(first, second[:, :1])
+    for dtype in (float, np.float16, int, complex):
+        with pytest.raises(DTypeError, match=f"{names[0]} must have the plan's dtype float32"):
+            plan(first.astype(dtype), second)
+        with pytest.raises(DTypeError, match=rf"{names[1]}.dtype={np.dtype(dtype)}; plan for that"):
+            plan(first, second.astype(dtype))
+
+
+def test_foreign_byte_order_is_the_same_dtype() -> None:
+    x, w = operands("forward")
+    result = plan_of()(x.astype(">f4"), w.astype(">f4"))
+    assert result.dtype.isnative
+    np.testing.assert_array_equal(result, right("forward"))
+    np.testing.assert_array_equal(plan_of(dtype=">f4")(x, w), result)
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u1", "?", "i8", "u8", "f2", "f8", "F", "O"])
+def test_dtype_is_that_of_both_operands(dtype: str) -> None:
+    x, w = abs(numbers(X, int)).astype(dtype), abs(numbers(W, int)).astype(dtype)
+    result = plan_of(dtype=dtype)(x, w)
+    wanted = npconv.conv(x, w, **OPTIONS)
+    assert result.dtype == wanted.dtype
+    np.testing.assert_array_equal(result, wanted)
+
+
+def test_a_plan_freezes_its_settings() -> None:
+    with npconv.settings(workspace_limit=20_000, accuracy="strict"):
+        small = npconv.plan_conv((1, 8, 40, 40), (8, 8, 3, 3))
+    free = npconv.plan_conv((1, 8, 40, 40), (8, 8, 3, 3))
+    x, w = numbers((1, 8, 40, 40)), numbers((8, 8, 3, 3))
+    assert small.workspace_bytes <= 20_000 < free.workspace_bytes
+    assert "accuracy 'strict'" in str(small)
+    with npconv.settings(workspace_limit=1):  # too little for any new plan
+        np.testing.assert_array_equal(small(x, w), free(x, w))
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_measure_returns_the_better_plan(direction: str) -> None:
+    for dtype in ("f4", "f8", "F", int, object):
+        plan = plan_of(direction, dtype=dtype).measure()
+        assert isinstance(plan, npconv.Plan)
+        assert plan.algorithm in npconv.algorithms()
+        plan(*operands(direction, dtype))
+    measured = plan_of(direction).measure()
+    np.testing.assert_array_equal(measured(*operands(direction)), right(direction))
+
+
+# --- packed kernels ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [2**26, 3000])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("direction", ["forward", "input_grad"])
+def test_packed_kernels_give_the_same_bits(direction: str, algorithm: str, limit: int) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(X if direction == "forward" else Y).astype("f4")
+    w = rng.standard_normal(W).astype("f4")
+    with npconv.settings(workspace_limit=limit):
+        plan = plan_of(direction, algorithm=algorithm)
+        other = plan_of(direction, algorithm=algorithm)
+    wanted = plan(x, w)
+    for kernel in (w.copy(), np.asfortranarray(w), w.astype(">f4")):
+        packed = plan.pack(kernel)
+        kernel[...] = np.nan  # a packed kernel is a copy
+        assert plan(x, packed).tobytes() == wanted.tobytes()
+        assert other(x, packed).tobytes() == wanted.tobytes()
+        assert plan(x, packed).tobytes() == wanted.tobytes()  # and is not used up
+
+
+def test_packed_complex_kernels_and_integers() -> None:
+    for dtype in ("F", int):
+        for direction in ("forward", "input_grad"):
+            plan, (first, w) = plan_of(direction, dtype=dtype), operands(direction, dtype)
+            w = w * (1 + 2j) if dtype == "F" else w
+            w = w.astype(dtype)
+            np.testing.assert_array_equal(plan(first, plan.pack(w)), plan(first, w))
+
+
+def test_foreign_packed_kernels_are_refused() -> None:
+    x, w = operands("forward")
+    plan, packed = plan_of(), plan_of().pack(w)
+    foreign = [
+        plan_of(padding=0),
+        plan_of(algorithm=next(a for a in npconv.algorithms() if a != plan.algorithm)),
+        plan_of("input_grad"),
+        plan_of(dtype=float),
+        npconv.plan_conv((3, *X[1:]), W, **OPTIONS),
+    ]
+    for other in foreign:
+        with pytest.raises(UnsupportedError, match="kernel was packed by a plan for another"):
+            other(np.zeros(other.choice.problem.input_shape, other.choice.numbers.result)
+                  if other.choice.direction.value == "forward"
+                  else np.zeros(Y, "f4"), packed)  # fmt: skip
+    with pytest.raises(DTypeError, match="input must be an array, not a packed kernel"):
+        plan_of("kernel_grad")(numbers(Y), packed)
+    with pytest.raises(UnsupportedError, match="direction='kernel_grad' takes no kernel"):
+        plan_of("kernel_grad").pack(w)
+    with pytest.raises(ShapeError, match="kernel must have shape"):
+        plan.pack(w[:3])
+    with pytest.raises(DTypeError, match="input must be"):
+        plan(packed, w)
+    with pytest.raises(DTypeError, match="kernel must be"):
+        npconv.conv(x, packed, **OPTIONS)
+
+
+# --- settings ------------------------------------------------------------------------------
+
+DEFAULTS = {"engine": "numpy", "workspace_limit": 64 * 2**20, "accuracy": "standard"}
+
+
+def in_force() -> dict[str, Any]:
+    now = current_settings()
+    return {name: getattr(now, name) for name in ("engine", "threads", *list(DEFAULTS)[1:])}
+
+
+def test_defaults_and_inheritance() -> None:
+    before = in_force()
+    with npconv.settings():
+        assert in_force() == before
+        with npconv.settings(None, 3, None, "strict"):
+            assert in_force() == {**before, "threads": 3, "accuracy": "strict"}
+            with npconv.settings(workspace_limit=1000, accuracy=None):
+                inner = {**before, "threads": 3, "accuracy": "strict", "workspace_limit": 1000}
+                assert in_force() == inner
+            assert in_force() == {**before, "threads": 3, "accuracy": "strict"}
+    assert in_force() == before
+
+
+def test_restored_after_exceptions() -> None:
+    before = in_force()
+    with pytest.raises(ZeroDivisionError), npconv.settings(threads=7):
+        raise ZeroDivisionError
+    with pytest.raises(UnsupportedError), npconv.settings(threads=7):
+        npconv.settings(engine="gpu")
+    assert in_force() == before
+
+
+def test_one_object_may_be_entered_again() -> None:
+    before, seven = in_force(), npconv.settings(threads=7)
+    with seven, npconv.settings(threads=8), seven:
+        assert in_force()["threads"] == 7
+    with seven:
+        assert in_force()["threads"] == 7
+    assert in_force() == before
+
+
+def test_settings_do_not_cross_into_threads() -> None:
+    before, seen = in_force(), []
+    with npconv.settings(threads=7, workspace_limit=5):
+        thread = threading.Thread(target=lambda: seen.append(in_force()))
+        thread.start()
+        thread.join()
+    assert seen == [before]
+
+
+def test_settings_reach_calls() -> None:
+    x, w = numbers((1, 8, 40, 40)), numbers((8, 8, 3, 3))
+    with npconv.settings(workspace_limit=1):
+        for call in (
+            lambda: npconv.conv(x, w),
+            lambda: npconv.conv2d_im2col(x, w),
+            lambda: npconv.conv_backward(numbers((1, 8, 38, 38)), x, w),
+        ):
+            with pytest.raises(UnsupportedError, match="workspace_limit=1"):
+                call()
+
+
+INVALID: list[tuple[dict[str, Any], type[ConvError], str]] = [
+    ({"engine": "gpu"}, UnsupportedError, "engine must be one of 'numpy', 'compiled'"),
+    ({"accuracy": "exact"}, UnsupportedError, "accuracy must be one of 'standard', 'strict'"),
+    ({"threads": 0}, ShapeError, "threads must be at least 1, but threads=0"),
+    ({"threads": 1.0}, DTypeError, "threads must be an integer, but threads=1.0"),
+    ({"workspace_limit": -1}, ShapeError, "workspace_limit must be at least 1"),
+    ({"workspace_limit": "64M"}, DTypeError, "workspace_limit must be an integer"),
+]
+
+
+@pytest.mark.parametrize(("changes", "error", "message"), INVALID)
+def test_invalid_settings(changes: dict[str, Any], error: type[ConvError], message: str) -> None:
+    with pytest.raises(error, match=message):
+        npconv.settings(**changes)
+
+
+SHOW = """
+import json, npconv
+from npconv.settings import current_settings
+def show():
+    now = current_settings()
+    return [now.engine, now.threads, now.workspace_limit, now.accuracy]
+try:
+    found = [show()]
+    with npconv.settings(threads=5, accuracy="standard"):
+        found.append(show())
+    with npconv.settings(workspace_limit=None):
+        found.append(show())
+except npconv.ConvError as error:
+    found = [type(error).__name__, str(error)]
+print(json.dumps(found))
+"""
+
+
+def with_environment(**variables: str) -> Any:
+    clean = {name: v for name, v in os.environ.items() if not name.startswith("NPCONV_")}
+    path = os.pathsep.join(filter(None, sys.path))
+    shown = subprocess.run(
+        [sys.executable, "-c", SHOW],
+        env={**clean, "PYTHONPATH": path, **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(shown.stdout)
+
+
+def test_the_environment_gives_defaults_that_settings_override() -> None:
+    assert with_environment(
+        NPCONV_ENGINE="numpy",
+        NPCONV_NUM_THREADS="3",
+        NPCONV_WORKSPACE="12345",
+        NPCONV_ACCURACY="strict",
+    ) == [
+        ["numpy", 3, 12345, "strict"],
+        ["numpy", 5, 12345, "standard"],
+        ["numpy", 3, 12345, "strict"],
+    ]
+    engine, threads, limit, accuracy = with_environment(NPCONV_NUM_THREADS="")[0]
+    assert {"engine": engine, "workspace_limit": limit, "accuracy": accuracy} == DEFAULTS
+    assert 1 <= threads <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "error"),
+    [
+        ("NPCONV_ENGINE", "gpu", "UnsupportedError"),
+        ("NPCONV_NUM_THREADS", "many", "UnsupportedError"),
+        ("NPCONV_NUM_THREADS", "0", "ShapeError"),
+        ("NPCONV_WORKSPACE", "-5", "UnsupportedError"),
+        ("NPCONV_WORKSPACE", "1" * 5000, "UnsupportedError"),
+        ("NPCONV_ACCURACY", "exact", "UnsupportedError"),
+    ],
+)
+def test_a_wrong_environment_is_named(variable: str, value: str, error: str) -> None:
+    found = with_environment(**{variable: value})
+    assert found[0] == error
+    assert variable in found[1]
