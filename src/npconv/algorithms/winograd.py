@@ -308,10 +308,10 @@ def _growth(problem: ConvProblem, direction: Direction) -> float:
     analysis, 2019). A dozen roundings along each axis are independent, each ``u**2 / 3``
     squared on average: 2 round-offs, and 3 to be sure; half of that in two axes, as most
     errors pass only one of the transforms. In a sum of like terms roundings go the same
-    way; a search for bad data drifted by less than 1/64 round-off a term, so 1/32.
+    way; data chosen for it drifted by 1/48 round-off a term, so 1/32.
 
-    With all roundings of the largest size and of one sign the bound would be some twenty
-    times this, and tell nothing.
+    Hill climbing towards large errors came to three quarters of this. With all roundings of
+    the largest size and of one sign it would be some fifty times as large, and tell nothing.
     """
     filters = _filters(problem, direction)
     if direction is Direction.FORWARD:
