@@ -84,8 +84,8 @@ package: $(VENV)/dev.stamp
 	$(PLAIN_PY) -I -m npconv check
 
 .PHONY: referees
-referees: $(REFEREES)/made.stamp
-	PYTHONPATH=src:. $(REFEREES)/$(BIN)/python -m referees
+referees: $(REFEREES)/referees.stamp
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(REFEREES)/$(BIN)/python -m referees $(ARGS)
 
 .PHONY: bench-import
 bench-import: $(VENV)/demo.stamp
@@ -97,8 +97,8 @@ hooks: $(VENV)/dev.stamp
 
 .PHONY: clean
 clean:
-	rm -rf $(VENV) $(REFEREES) build dist npconv-demo .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf $(VENV) $(VENV).log $(REFEREES) $(REFEREES).log build dist npconv-demo .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find src tests benchmarks referees -name __pycache__ -prune -exec rm -rf {} +
 
 # Stamps depend on pyproject.toml: a second call is immediate, a new requirement is
 # installed. npconv itself is installed editable, so that its sources need no stamp.
@@ -126,8 +126,8 @@ $(VENV)/dev.stamp: pyproject.toml $(VENV)/made.stamp
 	@$(PIP) install --editable ".[dev]"
 	@touch $(VENV)/demo.stamp $@
 
-$(REFEREES)/made.stamp: referees/requirements.txt pyproject.toml
-	@echo "Installing the referees (once, some minutes)"
-	@$(PYTHON) -m venv $(REFEREES)
-	@$(REFEREES)/$(BIN)/python -m pip --disable-pip-version-check --quiet install -r referees/requirements.txt ml_dtypes numpy
+$(REFEREES)/referees.stamp: pyproject.toml referees/requirements.txt
+	@echo "Installing the referees (PyTorch, JAX, ONNX, SciPy; once, some minutes)"
+	@$(MAKE) --no-print-directory VENV=$(REFEREES) $(REFEREES)/made.stamp
+	@$(REFEREES)/$(BIN)/python -m pip --disable-pip-version-check --quiet install --editable . --requirement referees/requirements.txt
 	@touch $@

@@ -95,6 +95,31 @@ TOO_LARGE: dict[str, tuple[type[ConvError], Callable[[], Any]]] = {
     "columns": (CapacityError, lambda: npconv.im2col(repeated(1, 1, 2**21), 2**20)),
     "columns_padding": (CapacityError, lambda: npconv.im2col(ONE, 1, padding=HUGE)),
     "columns_of_nothing": (CapacityError, lambda: npconv.im2col(ONE[:0], 1, padding=2**62)),
+    "replicated_columns": (
+        CapacityError,
+        lambda: npconv.im2col(ONE, 1, padding=HUGE, stride=HUGE, padding_mode="replicate"),
+    ),
+    "replicated_plane": (
+        CapacityError,
+        lambda: npconv.im2col(ONE[None], 1, padding=2**19, stride=2**19, padding_mode="replicate"),
+    ),
+    "replicated_col2im": (
+        CapacityError,
+        lambda: npconv.col2im(
+            np.ones((1, 1, 9)),
+            (1, 1, 1, 1),
+            1,
+            padding=2**19,
+            stride=2**19,
+            padding_mode="replicate",
+        ),
+    ),
+    "replicated_input_grad": (
+        CapacityError,
+        lambda: npconv.conv_input_grad(
+            np.ones((1, 1, 3)), ONE, (1, 1, 1), padding=HUGE, stride=HUGE, padding_mode="replicate"
+        ),
+    ),
     "col2im": (CapacityError, lambda: npconv.col2im(repeated(1, 1, HUGE), (1, 1, HUGE), 1)),
     "layer_channels": (CapacityError, lambda: npconv.Conv2dNumpy(HUGE, HUGE, 3)),
     "layer_kernel": (CapacityError, lambda: npconv.Conv2dNumpy(1, 1, HUGE)),

@@ -10,7 +10,7 @@ from npconv import windows
 from npconv.arrays import as_array, check_shape
 from npconv.axis import Axis
 from npconv.errors import ShapeError
-from npconv.memory import new_array
+from npconv.memory import check_capacity, new_array
 from npconv.options import (
     check_padding_mode,
     per_axis,
@@ -133,6 +133,7 @@ def col2im(
     if padding_mode == "zeros":
         return windows.col2im(c, axes, x)
     padded = padded_axes(axes)
+    check_capacity("a padded result", (1, C, *(axis.size for axis in padded)), x.dtype)
     for n in range(N):
         fold(windows.col2im(c[n : n + 1], padded), axes, padding_mode, x[n : n + 1])
     return x

@@ -46,6 +46,13 @@ class GradcheckReport(NamedTuple):
         One for each input (and parameter of a layer) that has a gradient.
     rtol : float
         What the errors were held against.
+
+    Examples
+    --------
+    >>> import numpy as np, npconv
+    >>> report = npconv.gradcheck(npconv.conv, (np.ones((1, 1, 4)), np.ones((1, 1, 2))))
+    >>> bool(report), report.entries[1].name
+    (True, 'inputs[1]')
     """
 
     entries: tuple[GradcheckEntry, ...]

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from npconv.axis import Axis
+from npconv.memory import check_capacity
 from npconv.problem import Array, ConvProblem
 
 Index: TypeAlias = tuple[Any, ...]
@@ -43,6 +44,7 @@ class Run(NamedTuple):
 
 def source(axis: Axis, mode: str, start: int, stop: int) -> Array:
     """Give the input position that each padded position ``start .. stop - 1`` repeats."""
+    check_capacity("a list of padded positions", (stop - start,), np.int64)
     t: Array = np.arange(start, stop) - axis.low
     if mode == "replicate":
         return t.clip(0, axis.size - 1)
@@ -64,6 +66,8 @@ def gather(x: Array, axes: Sequence[Axis], mode: str, ranges: Sequence[slice]) -
         if len(index) and index[-1] - index[0] == len(index) - 1:  # the inside, as it lies
             x = x[(slice(None),) * i + (slice(int(index[0]), int(index[-1]) + 1),)]
         else:
+            shape = (*x.shape[:i], len(index), *x.shape[i + 1 :])
+            check_capacity("a padded input", shape, x.dtype)
             x = np.take(x, index, axis=i)
     return x
 

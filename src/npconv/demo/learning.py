@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from npconv.blas import one_thread
 from npconv.nn.conv import Conv2d
 from npconv.nn.digits import Digits, digits_model, load_digits, train_digits
 from npconv.nn.elementwise import ReLU
@@ -109,7 +110,8 @@ def learn(model: Sequential, data: Digits, **options: Any) -> Result:
     """Train a model as `npconv.nn.digits.train_digits` does, and look at the held-out part."""
     first_kernels = first_convolution(model).weight.copy()
     began = time.perf_counter()
-    history = train_digits(model, data, **options)
+    with one_thread():
+        history = train_digits(model, data, **options)
     seconds = time.perf_counter() - began
     return Result(
         model=model,
