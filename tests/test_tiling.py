@@ -353,3 +353,15 @@ def test_naive_in_tiles() -> None:
         with npconv.settings(workspace_limit=4 * KB):
             assert plan_of(case, direction, "f4").workspace_bytes <= 4 * KB
             np.testing.assert_array_equal(run(direction, case, x, w, dy), whole)
+
+
+def test_a_gradient_that_is_not_needed_needs_no_workspace() -> None:
+    x, w, dy = np.ones((1, 2, 6, 6)), np.ones((3, 2, 3, 3)), np.ones((1, 3, 4, 4))
+    with npconv.settings(workspace_limit=1):
+        gradients = npconv.conv_backward(dy, x, w, needs="bias")
+        np.testing.assert_array_equal(gradients.bias, 16.0)
+        transposed = npconv.conv_transpose_backward(x, dy, w, needs=["bias"])
+        np.testing.assert_array_equal(transposed.bias, 36.0)
+        for needs in ("input", "kernel"):
+            with pytest.raises(npconv.UnsupportedError, match="smallest workspace_limit"):
+                npconv.conv_backward(dy, x, w, needs=needs)

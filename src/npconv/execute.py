@@ -137,22 +137,12 @@ def _input_grad(
                     total = scratch.array("total", place.shape, numbers.accumulator)
                     total[...] = 0
                 for piece, folds in pieces:
-                    box = (
-                        total
-                        if not folds
-                        else scratch.array(
-                            "box", _input_tile_shape(piece.problem), numbers.accumulator
-                        )
-                    )
-                    run(
-                        piece.problem,
-                        cast(
-                            numbers, dy_view[(tile.images, block.groups, block.K, *piece.outputs)]
-                        ),
-                        packed,
-                        out=box,
-                        scratch=scratch,
-                    )
+                    seen = dy_view[(tile.images, block.groups, block.K, *piece.outputs)]
+                    box = total
+                    if folds:
+                        shape = _input_tile_shape(piece.problem)
+                        box = scratch.array("box", shape, numbers.accumulator)
+                    run(piece.problem, cast(numbers, seen), packed, out=box, scratch=scratch)
                     if folds:
                         add_box(box, folds, total)
                 if bias is not None:

@@ -1,4 +1,4 @@
-"""The general functions: convolution of any rank, its gradients, and its plans.
+"""The general functions: convolution of any rank, its output's shape, and its plans.
 
 Each is the same few steps: arrays through their gate, shapes and options through theirs
 (`ConvProblem.of`), a choice by the planner, and its run.
@@ -38,15 +38,10 @@ class Geometry(TypedDict, total=False):
 
 
 class Options(Geometry, total=False):
-    """All options of a call: the geometry, the numbers, the algorithm."""
+    """All options of a call: the geometry, the numbers, the algorithm, where it goes."""
 
     dtype: DTypeLike | None
     algorithm: str
-
-
-class OptionsWithOut(Options, total=False):
-    """Options of a call that returns one array."""
-
     out: Array | None
 
 
@@ -164,8 +159,8 @@ def of_rank(
     return out if out is not None else y.squeeze(batch_axis)
 
 
-@spelled_out(OptionsWithOut)
-def conv1d(input: Any, kernel: Any, bias: Any = None, **options: Unpack[OptionsWithOut]) -> Array:
+@spelled_out(Options)
+def conv1d(input: Any, kernel: Any, bias: Any = None, **options: Unpack[Options]) -> Array:
     """Convolve along one axis: `conv` with the rank checked, the batch axis optional.
 
     Parameters
@@ -194,8 +189,8 @@ def conv1d(input: Any, kernel: Any, bias: Any = None, **options: Unpack[OptionsW
     return of_rank(1, "conv1d", conv, input, kernel, bias, options)
 
 
-@spelled_out(OptionsWithOut)
-def conv2d(input: Any, kernel: Any, bias: Any = None, **options: Unpack[OptionsWithOut]) -> Array:
+@spelled_out(Options)
+def conv2d(input: Any, kernel: Any, bias: Any = None, **options: Unpack[Options]) -> Array:
     """Convolve pictures: `conv` with the rank checked, the batch axis optional.
 
     Parameters
@@ -224,8 +219,8 @@ def conv2d(input: Any, kernel: Any, bias: Any = None, **options: Unpack[OptionsW
     return of_rank(2, "conv2d", conv, input, kernel, bias, options)
 
 
-@spelled_out(OptionsWithOut)
-def conv3d(input: Any, kernel: Any, bias: Any = None, **options: Unpack[OptionsWithOut]) -> Array:
+@spelled_out(Options)
+def conv3d(input: Any, kernel: Any, bias: Any = None, **options: Unpack[Options]) -> Array:
     """Convolve volumes: `conv` with the rank checked, the batch axis optional.
 
     Parameters

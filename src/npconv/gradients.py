@@ -174,25 +174,27 @@ def conv_backward(
     x, w = as_array("input", input), as_array("kernel", kernel)
     problem = ConvProblem.of(x.shape, w.shape, **geometry)
     check_shape("grad_output", dy, problem.output_shape, "the output's")
-    # Choose for everything before computing anything, so that what fails fails at once.
+    # Choose for all that is wanted before computing any of it: what fails, fails at once.
     settings, algorithm = current_settings(), check_algorithm(algorithm)
-    to_input, to_kernel = (
-        choose(
-            problem,
-            direction,
-            numbers_for(dy.dtype, other.dtype, dtype),
-            settings,
-            algorithm,
+    choices = {
+        name: choose(
+            problem, direction, numbers_for(dy.dtype, other.dtype, dtype), settings, algorithm
         )
-        for direction, other in ((Direction.INPUT_GRAD, w), (Direction.KERNEL_GRAD, x))
-    )
-    return ConvGradients(
-        input=execute.input_grad(to_input, dy, w, None, None) if "input" in wanted else None,
-        kernel=execute.kernel_grad(to_kernel, dy, x, None) if "kernel" in wanted else None,
-        bias=execute.bias_grad(problem.view_output(dy), numbers_for(dy.dtype, dy.dtype, dtype))
-        if "bias" in wanted
-        else None,
-    )
+        for name, direction, other in (
+            ("input", Direction.INPUT_GRAD, w),
+            ("kernel", Direction.KERNEL_GRAD, x),
+        )
+        if name in wanted
+    }
+    dx = dw = db = None
+    if "input" in wanted:
+        dx = execute.input_grad(choices["input"], dy, w, None, None)
+    if "kernel" in wanted:
+        dw = execute.kernel_grad(choices["kernel"], dy, x, None)
+    if "bias" in wanted:
+        numbers = numbers_for(dy.dtype, dy.dtype, dtype)
+        db = execute.bias_grad(problem.view_output(dy), numbers)
+    return ConvGradients(dx, dw, db)
 
 
 def wanted_gradients(needs: Collection[str]) -> set[str]:

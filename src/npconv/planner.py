@@ -29,6 +29,7 @@ class Candidate(NamedTuple):
     """One algorithm's answer: its cost and cut, or why not.
 
     ``time`` is `Cost.time` of a single image: N must not change what is chosen.
+    ``too_large`` says that a larger workspace limit would make it able.
     """
 
     algorithm: Algorithm
@@ -37,16 +38,12 @@ class Candidate(NamedTuple):
     cut: Cut | None
     workspace: int
     refusal: str | None
+    too_large: bool
 
     @property
     def name(self) -> str:
         """The algorithm's name."""
         return self.algorithm.name
-
-    @property
-    def too_large(self) -> bool:
-        """Whether a larger workspace limit would make it able."""
-        return bool(self.refusal) and "workspace_limit" in str(self.refusal)
 
 
 class Choice(NamedTuple):
@@ -133,12 +130,13 @@ def _ask(
     cost = algorithm.cost(inner, direction, dtype)
     time = algorithm.cost(inner.one_image, direction, dtype).time
     refusal = algorithm.why_not(inner, direction, dtype)
-    cut, workspace = None, cost.workspace
+    cut, workspace, too_large = None, cost.workspace, False
     if not refusal and settings.accuracy == "strict" and not algorithm.direct:
         refusal = "accuracy='strict' admits direct summation only"
     if not refusal:
         cut, workspace = find_cut(algorithm, problem, direction, numbers, settings.workspace_limit)
-        if cut is None:
+        too_large = cut is None
+        if too_large:
             refusal = (
                 f"its smallest tile needs {workspace:,} bytes of workspace, but "
                 f"workspace_limit={settings.workspace_limit:,}"
@@ -147,7 +145,7 @@ def _ask(
             workspace = max(
                 workspace, _direct(problem, direction, numbers, settings).best.workspace
             )
-    return Candidate(algorithm, cost, time, cut, workspace, refusal)
+    return Candidate(algorithm, cost, time, cut, workspace, refusal, too_large)
 
 
 def _refuse_endless_loops(

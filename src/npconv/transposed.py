@@ -267,16 +267,24 @@ def conv_transpose_backward(
     problem = transposed_problem(x.shape, w.shape, **geometry)
     check_shape("grad_output", dy, problem.input_shape, "the output's")
     settings, algorithm = current_settings(), check_algorithm(algorithm)
-    to_input, to_kernel = (
-        choose(problem, direction, numbers_for(dy.dtype, other.dtype, dtype), settings, algorithm)
-        for direction, other in ((Direction.FORWARD, w), (Direction.KERNEL_GRAD, x))
-    )
+    choices = {
+        name: choose(
+            problem, direction, numbers_for(dy.dtype, other.dtype, dtype), settings, algorithm
+        )
+        for name, direction, other in (
+            ("input", Direction.FORWARD, w),
+            ("kernel", Direction.KERNEL_GRAD, x),
+        )
+        if name in wanted
+    }
     dx = dw = db = None
     if "input" in wanted:
-        dx = execute.forward(to_input, dy, w, None, None, conjugate=True)
+        dx = execute.forward(choices["input"], dy, w, None, None, conjugate=True)
     if "kernel" in wanted:
         # The roles of x and dy are exchanged, so the conjugate falls on the other one.
-        dw = execute.kernel_grad(to_kernel, x, dy, None, conjugate=False, first_conjugate=True)
+        dw = execute.kernel_grad(
+            choices["kernel"], x, dy, None, conjugate=False, first_conjugate=True
+        )
     if "bias" in wanted:
         numbers = numbers_for(dy.dtype, dy.dtype, dtype)
         db = execute.bias_grad(problem.view_input(dy), numbers)

@@ -10,7 +10,7 @@ import numpy as np
 
 from npconv.blas import one_thread
 from npconv.nn.conv import Conv2d
-from npconv.nn.digits import Digits, digits_model, load_digits, train_digits
+from npconv.nn.digits import Digits, train_digits
 from npconv.nn.elementwise import ReLU
 from npconv.nn.evaluate import predict
 from npconv.nn.history import History
@@ -121,17 +121,6 @@ def learn(model: Sequential, data: Digits, **options: Any) -> Result:
         probabilities=_softmax(predict(model, data.test[0])),
         seconds=seconds,
     )
-
-
-def learn_digits(seed: int = 0, **options: Any) -> Result:
-    """Train the small network on scikit-learn's digits.
-
-    Raises
-    ------
-    MissingExtraError
-        scikit-learn is not installed.
-    """
-    return learn(digits_model(rng=seed), load_digits(seed), seed=seed, **options)
 
 
 def _softmax(logits: Array) -> Array:
