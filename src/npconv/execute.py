@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from npconv import trust
 from npconv.arrays import check_shape
 from npconv.numbers import Numbers
 from npconv.operands import (
@@ -171,7 +172,7 @@ def kernel_grad(
         return dw
     run = partial(_kernel_grad, conjugate=conjugate, first_conjugate=first_conjugate)
     run(choice, dy, x, dw)
-    if choice.direct and not _finite(numbers, dw):
+    if choice.direct and not trust.trusts_kernel_grad(choice, dy, x, dw):
         run(choice.direct, dy, x, dw)
     return dw
 
@@ -217,7 +218,7 @@ def _each_image(
     w: Array | Packed,
     out: Array,
 ) -> None:
-    """Run; then again, by direct summation, each image whose result is not finite.
+    """Run; then again, by direct summation, each image whose result is not to be trusted.
 
     Transforms spread one NaN or Inf over a whole tile, and may overflow on the way to a
     result that would not; but never do they hide one. Image by image, so that an image's
@@ -226,18 +227,20 @@ def _each_image(
     run(choice, operand, w, out)
     if not choice.direct:
         return
-    if isinstance(w, Packed) and w.direct:
-        w = w.direct
+    kernel, weights = _kernel_and_weights(choice, w)
     for n in range(choice.problem.N):
-        image = choice.problem.image(n, out)
-        if not _finite(choice.numbers, image):
-            run(choice.direct, choice.problem.image(n, operand), w, image)
+        image, y = choice.problem.image(n, operand), choice.problem.image(n, out)
+        if not trust.trusts_image(choice, image, kernel, weights, y):
+            run(choice.direct, image, kernel, y)
 
 
-def _finite(numbers: Numbers, array: Array) -> bool:
-    """Whether nothing is NaN or Inf; no also where the sum overflows, which costs time only."""
-    with np.errstate(all="ignore"):  # a sum needs no array of answers beside the array
-        return bool(np.isfinite(array.sum(dtype=numbers.accumulator)))
+def _kernel_and_weights(choice: Choice, w: Array | Packed) -> tuple[Array, Array]:
+    """Give the kernel as it came, and what `npconv.trust` wants to know of it."""
+    if not isinstance(w, Packed):
+        return w, trust.weights(choice, w)
+    if w.kernel is None or w.weights is None:
+        raise AssertionError("a kernel packed for transforms comes with the kernel itself")
+    return w.kernel, w.weights
 
 
 def bias_grad(dy: Array, numbers: Numbers) -> Array:
@@ -260,8 +263,11 @@ def pack(choice: Choice, w: Array) -> Packed:
         packed.append(form.copy() if np.shares_memory(form, w) else form)
         packed[-1].flags.writeable = False
     extremes = np.array([w.min(), w.max()]) if w.size and w.dtype.kind in "biu" else w[:0]
-    direct = pack(choice.direct, w) if choice.direct else None
-    return Packed(choice, tuple(packed), extremes, direct)
+    if not choice.direct:
+        return Packed(choice, tuple(packed), extremes)
+    kernel = w.copy()
+    kernel.flags.writeable = False
+    return Packed(choice, tuple(packed), extremes, kernel, trust.weights(choice, w))
 
 
 def _inputs(problem: ConvProblem, x: Array, block: Block, tile: Tile) -> Array:

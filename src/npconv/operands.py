@@ -23,13 +23,14 @@ class Packed(NamedTuple):
     choice: Choice
     blocks: tuple[Array, ...]
     extremes: Array  # the smallest and the largest element, for integers that might not fit
-    direct: Packed | None = None  # the same for `Choice.direct`
+    kernel: Array | None = None  # as it came, where `Choice.direct` may have to use it
+    weights: Array | None = None  # what `npconv.trust` wants to know of it
 
     @property
     def nbytes(self) -> int:
         """Bytes the packed kernel holds."""
-        bytes_here = sum(block.nbytes for block in self.blocks)
-        return bytes_here + (self.direct.nbytes if self.direct else 0)
+        own = [a for a in (*self.blocks, self.kernel, self.weights) if a is not None]
+        return sum(array.nbytes for array in own)
 
 
 def packed_block(

@@ -8,10 +8,10 @@ choice is the same every time and for every batch.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from npconv.algorithms import REGISTRY
-from npconv.algorithms.protocol import Algorithm
+from npconv.algorithms.protocol import Algorithm, Transforming
 from npconv.cost import Cost
 from npconv.cutting import find_cut
 from npconv.errors import UnsupportedError, show
@@ -19,6 +19,7 @@ from npconv.numbers import Numbers
 from npconv.padding import padded_problem
 from npconv.problem import ConvProblem, Direction
 from npconv.settings import Settings
+from npconv.strays import Strays, check_bytes
 from npconv.tiling import Cut
 
 # Beyond this many products the loops of `naive` are no answer any more, only a hang.
@@ -49,8 +50,8 @@ class Candidate(NamedTuple):
 class Choice(NamedTuple):
     """What will run, and what else there was.
 
-    ``direct`` is the choice that computes again what did not come out finite: of one
-    image, or of the whole kernel gradient. Direct summation needs none.
+    ``direct`` is the choice that computes again what `npconv.trust` does not trust, one
+    image or the whole kernel gradient, because of ``strays``. Direct summation has none.
     """
 
     problem: ConvProblem
@@ -60,6 +61,7 @@ class Choice(NamedTuple):
     candidates: tuple[Candidate, ...]
     best: Candidate
     direct: Choice | None = None
+    strays: Strays | None = None
 
     @property
     def error_growth(self) -> float:
@@ -105,8 +107,20 @@ def choose(
             raise UnsupportedError(_nobody(candidates, problem))
         best = min(able, key=lambda candidate: candidate.time)
         _refuse_endless_loops(best, candidates, problem)
-    direct = None if best.algorithm.direct else _direct(problem, direction, numbers, settings)
-    return Choice(problem, direction, numbers, settings, candidates, best, direct)
+    made = (problem, direction, numbers, settings, candidates, best)
+    if best.algorithm.direct:
+        return Choice(*made)
+    return Choice(
+        *made,
+        direct=_direct(problem, direction, numbers, settings),
+        strays=_strays(best.algorithm, padded_problem(problem), direction),
+    )
+
+
+def _strays(algorithm: Algorithm, inner: ConvProblem, direction: Direction) -> Strays | None:
+    if direction is Direction.KERNEL_GRAD:
+        return None
+    return cast(Transforming, algorithm).strays(inner, direction)
 
 
 def _direct(
@@ -142,9 +156,15 @@ def _ask(
                 f"workspace_limit={settings.workspace_limit:,}"
             )
         elif not algorithm.direct:
-            workspace = max(
-                workspace, _direct(problem, direction, numbers, settings).best.workspace
-            )
+            checking = check_bytes(inner, direction, _strays(algorithm, inner, direction))
+            again = _direct(problem, direction, numbers, settings).best.workspace
+            workspace = max(workspace, checking, again)
+            too_large = checking > settings.workspace_limit
+            if too_large:
+                refusal = (
+                    f"checking its result needs {checking:,} bytes of workspace, but "
+                    f"workspace_limit={settings.workspace_limit:,}"
+                )
     return Candidate(algorithm, cost, time, cut, workspace, refusal, too_large)
 
 

@@ -172,6 +172,25 @@ class ConvProblem(NamedTuple):
         """The same problem for a batch of one: what may decide how images are computed."""
         return self._replace(N=1)
 
+    @property
+    def turned(self) -> ConvProblem:
+        """Pose the input's gradient as a forward convolution of the outputs' gradient.
+
+        Input ``t``, counted after ``input_dilation``, was read by the outputs ``p`` with
+        ``p * stride = t + low - r * dilation``. So ``dx[t]`` sums ``w[r] dy[p]`` over ``r``,
+        with dy spread apart by the stride: a convolution, with ``r' = R - 1 - r`` for ``r``,
+        that is with the kernel turned round and its channels exchanged. Its low pad is
+        ``dilation * (R - 1) - low``. The high one reaches to the last input, also where
+        the stride left some of the last ones unread.
+        """
+        axes = []
+        for a in self.axes:
+            low = a.reach - 1 - a.low
+            turned = Axis(a.out, a.kernel, a.input_dilation, low, 0, a.dilation, a.stride)
+            high = (a.size - 1) * a.input_dilation + a.reach - turned.padded
+            axes.append(turned._replace(high=high))
+        return self._replace(C=self.K, K=self.C, axes=tuple(axes))
+
     # ---- the gate ----------------------------------------------------------------------
 
     @classmethod

@@ -15,6 +15,7 @@ import numpy as np
 from npconv.cost import Cost
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import Scratch
+from npconv.strays import Strays
 
 DType = np.dtype[Any]
 
@@ -64,6 +65,16 @@ class Algorithm(Protocol):
         self, problem: ConvProblem, x: Array, dy: Array, *, out: Array, scratch: Scratch
     ) -> None:
         """Add ``dw (G, K, C, *kernel)`` to ``out``, images in a fixed order."""
+
+
+class Transforming(Algorithm, Protocol):
+    """An algorithm that is not direct summation, and says what else it multiplies."""
+
+    def strays(self, problem: ConvProblem, direction: Direction) -> Strays:
+        """Say which inputs (or outputs' gradients) meet more than the result holds.
+
+        Asked for `FORWARD` and `INPUT_GRAD`; in the kernel's gradient they all do.
+        """
 
 
 def why_no_sums(dtype: DType) -> str | None:

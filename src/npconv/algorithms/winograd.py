@@ -38,6 +38,7 @@ from npconv.axis import Axis
 from npconv.cost import Cost
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import Scratch
+from npconv.strays import Strays, frame
 from npconv.windows import im2col, untile
 
 Lend: TypeAlias = Callable[[int, tuple[int, ...], DType], Array]
@@ -76,7 +77,7 @@ class Winograd:
         self, problem: ConvProblem, dy: Array, w: Array, *, out: Array, scratch: Scratch
     ) -> None:
         """Convolve dy with the kernel that `pack` has turned round."""
-        self.forward(_turned(problem), dy, w, out=out, scratch=scratch)
+        self.forward(problem.turned, dy, w, out=out, scratch=scratch)
 
     def kernel_grad(
         self, problem: ConvProblem, x: Array, dy: Array, *, out: Array, scratch: Scratch
@@ -125,6 +126,10 @@ class Winograd:
             calls=count.calls,
         )
 
+    def strays(self, problem: ConvProblem, direction: Direction) -> Strays:
+        """Tiles at the border multiply what they read there with all of the kernel."""
+        return frame((problem.turned if direction is Direction.INPUT_GRAD else problem).axes)
+
 
 # ---- which tiles -------------------------------------------------------------------------
 
@@ -148,20 +153,6 @@ def _filters(problem: ConvProblem, direction: Direction) -> list[Filtering]:
         F_2_3 if axis.kernel == 3 and count <= F_2_3.m else _widest(axis)
         for axis, count in zip(problem.axes, written, strict=True)
     ]
-
-
-def _turned(problem: ConvProblem) -> ConvProblem:
-    """Pose the input's gradient as a forward convolution.
-
-    Input ``t`` was read by outputs ``p = t + low - r``, so ``dx[t]`` is the sum over ``r``
-    of ``w[r] dy[t + low - r]``: with ``r' = R - 1 - r`` a convolution of dy, padded by
-    ``R - 1 - low``, with the kernel turned round and its channels exchanged.
-    """
-    axes = tuple(
-        Axis(a.out, a.kernel, low=a.kernel - 1 - a.low, high=a.kernel - 1 - a.high)
-        for a in problem.axes
-    )
-    return problem._replace(C=problem.K, K=problem.C, axes=axes)
 
 
 def _tiles_of_inputs(problem: ConvProblem, filters: Sequence[Filtering]) -> list[Axis]:
@@ -260,7 +251,7 @@ class _Count(NamedTuple):
 def _count(problem: ConvProblem, direction: Direction, filters: Sequence[Filtering]) -> _Count:
     """Count what one problem takes with these filterings."""
     if direction is Direction.INPUT_GRAD:
-        problem = _turned(problem)
+        problem = problem.turned
     images, T = problem.N * problem.G, math.prod(a.out for a in _tiles_of_inputs(problem, filters))
     inputs, outputs = images * problem.C * T, images * problem.K * T
     kernels = problem.G * problem.K * problem.C

@@ -1,0 +1,231 @@
+"""Whether an algorithm that is not direct summation kept its bound on these very numbers.
+
+Transforms multiply more pairs of elements than the result holds: an element near the border
+meets all of the kernel there, also the part that slides off the image. Such a pair is a
+*stray* here. It cancels in exact arithmetic, and leaves its rounding error behind. Where the
+strays are no larger than what the result holds (``|input| * |kernel|``), the stated error
+growth covers them: so it is for nearly all data. Where they are not (a frame of 1e8 around
+ordinary pixels, which the kernel meets with zeros only), no bound in terms of the result can
+hold, and the image goes to direct summation.
+
+Both sides are estimated from far fewer products than the convolution has, and in float64:
+the strays from above, what the result holds from below, at a few positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from npconv.axis import Axis
+from npconv.numbers import Numbers
+from npconv.padding import gather, padded_problem
+from npconv.planner import Choice
+from npconv.problem import Array, ConvProblem, Direction
+from npconv.strays import Strays, pieces
+from npconv.windows import im2col
+
+# How many times what the result holds may strays be. On dense data they are a third of it
+# or less, and 3/2 in the kernel's gradient, where norms overestimate them; the error growth
+# of each algorithm leaves room for these factors, and tests push against them.
+ALLOWED = 2.0
+ALLOWED_IN_KERNEL_GRAD = 4.0
+
+
+def weights(choice: Choice, w: Array) -> Array:
+    """Give what the checks of images want to know of a kernel: found once for all of them."""
+    if choice.strays is None:
+        raise AssertionError("transforms have strays")
+    w = choice.problem.view_kernel(w)
+    if choice.direction is Direction.INPUT_GRAD:
+        w = w.swapaxes(1, 2)
+    return _summary(choice.strays, w)
+
+
+def trusts_image(choice: Choice, operand: Array, kernel: Array, weights: Array, y: Array) -> bool:
+    """Say whether the result ``y`` of one image is finite and within the error bound."""
+    with np.errstate(all="ignore"):
+        return _finite(choice.numbers, y) and _image_keeps_bound(
+            choice, operand, kernel, weights, y
+        )
+
+
+def _image_keeps_bound(
+    choice: Choice, operand: Array, kernel: Array, weights: Array, y: Array
+) -> bool:
+    if choice.strays is None:
+        raise AssertionError("transforms have strays")
+    problem = choice.problem.one_image
+    w, inner = problem.view_kernel(kernel), padded_problem(problem)
+    if choice.direction is Direction.INPUT_GRAD:
+        w, inner = np.flip(w, axis=tuple(range(3, w.ndim))).swapaxes(1, 2), inner.turned
+        image = _Seen(problem.view_output(operand)[0], inner.axes, "zeros")
+    else:
+        image = _Seen(problem.view_input(operand)[0], problem.axes, problem.padding_mode)
+    return _keeps_bound(inner, choice.strays, image, w, weights, y)
+
+
+def trusts_kernel_grad(choice: Choice, dy: Array, x: Array, dw: Array) -> bool:
+    """Say the same of a kernel gradient."""
+    problem = choice.problem
+    with np.errstate(all="ignore"):
+        if not _finite(choice.numbers, dw):
+            return False
+        images = [
+            (_Seen(image, problem.axes, problem.padding_mode), grad)
+            for image, grad in zip(problem.view_input(x), problem.view_output(dy), strict=True)
+        ]
+        return _kernel_grad_keeps_bound(problem, images, dw)
+
+
+def _finite(numbers: Numbers, array: Array) -> bool:
+    """Whether nothing is NaN or Inf; no also where the sum overflows, which costs time only."""
+    # A sum needs no array of answers beside the array.
+    return bool(np.isfinite(array.sum(dtype=numbers.accumulator)))
+
+
+class _Seen(NamedTuple):
+    """One image as the (inner) problem sees it: ``(G, C, *size)``, its padding mode resolved."""
+
+    array: Array
+    axes: tuple[Axis, ...]
+    mode: str
+
+    def read(self, box: Sequence[slice]) -> Array:
+        """Read a box of positions, of the padded image where a mode repeats elements."""
+        if self.mode == "zeros":
+            index: tuple[Any, ...] = (..., *box)
+            part: Array = self.array[index]
+            return part
+        return gather(self.array, self.axes, self.mode, box)
+
+
+def _summary(strays: Strays, w: Array) -> Array:
+    """Summarise a kernel ``(G, K, C, *kernel)`` as ``(G, K, C)``: what a stray meets at most."""
+    return _norms(w, 3) if strays.norms else _largest(w, 3)
+
+
+def _keeps_bound(
+    problem: ConvProblem, strays: Strays, image: _Seen, w: Array, most: Array, y: Array
+) -> bool:
+    """Say whether an image's result ``y`` can be trusted.
+
+    ``problem`` is a forward one over what is padded already, ``w`` its kernel ``(G, K, C,
+    *kernel)``, ``most`` the kernel's `weights`.
+    """
+    worst, where = 0.0, (0, 0)
+    for box in strays.boxes:
+        seen = image.read(box)
+        if strays.norms:
+            columns = _norms(seen, 2)[..., np.newaxis] * strays.scale
+        else:
+            columns = _magnitudes(seen).reshape(*seen.shape[:2], -1)
+        # (G, K, B) = (G, K, C) @ (G, C, B)
+        met = (most @ columns).max(axis=-1)
+        g, k = np.unravel_index(met.argmax(), met.shape)  # of NaN too, which nothing exceeds
+        if not met[g, k] <= worst:
+            worst, where = float(met[g, k]), (int(g), int(k))
+    if worst == 0:
+        return True
+    g, k = where
+    needed = worst / ALLOWED
+    if any(needed <= held for held in _held(problem, image, g, w[g, k])):
+        return True
+    return bool(needed <= _largest(y, 0))
+
+
+def _held(problem: ConvProblem, image: _Seen, g: int, w: Array) -> Iterator[float]:
+    """Sum ``|x| |w|`` at a few positions, for the output channel with kernel ``(C, *kernel)``."""
+    a_side = 3 if problem.rank < 3 else 2
+    for p in product(*(_spread(axis.out, a_side) for axis in problem.axes)):
+        ranges = [axis.reads(i, i + 1) for axis, i in zip(problem.axes, p, strict=True)]
+        axes = [
+            axis.tile((i, i + 1), inputs)
+            for axis, i, inputs in zip(problem.axes, p, ranges, strict=True)
+        ]
+        seen = image.read([slice(*inputs) for inputs in ranges])[g]
+        yield float(np.vdot(_magnitudes(im2col(seen, axes)), _magnitudes(w)))
+
+
+def _kernel_grad_keeps_bound(
+    problem: ConvProblem, images: Iterable[tuple[_Seen, Array]], dw: Array
+) -> bool:
+    """Say whether a kernel gradient can be trusted.
+
+    By the inequality of Cauchy and Schwarz no sum of products of an input channel with an
+    output channel, shifted in whatever way, is more than the product of their norms. That
+    bounds the strays; a few of the kernel's positions show what the result holds.
+    ``images`` gives the input and the outputs' gradient ``(G, K, *out)`` of each image.
+    """
+    images = list(images)
+    inner = padded_problem(problem)
+    read = [axis.reads(0, axis.out) for axis in inner.axes]
+    most = np.zeros((problem.G, problem.K, problem.C))
+    for image, dy in images:
+        boxes = pieces(read) if image.mode != "zeros" else [tuple(slice(*r) for r in read)]
+        squares = sum(_norms(image.read(box), 2) ** 2 for box in boxes)
+        most += _norms(dy, 2)[:, :, np.newaxis] * np.sqrt(squares)[:, np.newaxis]
+    g, k, c = (int(i) for i in np.unravel_index(most.argmax(), most.shape))
+    needed = most[g, k, c] / ALLOWED_IN_KERNEL_GRAD
+    if needed == 0 or needed <= _largest(dw, 0):
+        return True
+    channels = [
+        (image._replace(array=image.array[g, c : c + 1]), dy[g, k : k + 1]) for image, dy in images
+    ]
+    return any(
+        needed <= sum(_met(inner.axes, r, image, dy) for image, dy in channels)
+        for r in product(*(_spread(axis.kernel, 3) for axis in inner.axes))
+    )
+
+
+def _met(axes: Sequence[Axis], r: Sequence[int], image: _Seen, dy: Array) -> float:
+    """Sum ``|x| |dy|`` over the outputs that see an element through kernel position ``r``."""
+    total = 0.0
+    for p in pieces((0, axis.out) for axis in axes):
+        tiles = []
+        for axis, outputs, i in zip(axes, p, r, strict=True):
+            # The same outputs through this one position: a kernel of one element.
+            one = axis._replace(kernel=1, low=axis.low - i * axis.dilation, high=0)
+            inputs = one.reads(outputs.start, outputs.stop)
+            tiles.append((one.tile((outputs.start, outputs.stop), inputs), slice(*inputs)))
+        small, inputs = zip(*tiles, strict=True)
+        seen = im2col(image.read(inputs), small)
+        index: tuple[Any, ...] = (..., *p)
+        total += float(np.vdot(_magnitudes(seen), _magnitudes(dy[index])))
+    return total
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """Choose up to ``most`` positions, evenly spread."""
+    parts = min(most, count)
+    return [(2 * i + 1) * count // (2 * parts) for i in range(parts)]
+
+
+def _magnitudes(a: Array) -> Array:
+    magnitudes: Array = np.abs(a).astype(np.float64, copy=False)
+    return magnitudes
+
+
+def _largest(a: Array, first: int) -> Array:
+    """Bound ``|a|`` over the axes from ``first`` on, without a copy of it."""
+    axes = tuple(range(first, a.ndim))
+    parts = (a.real, a.imag) if a.dtype.kind == "c" else (a,)
+    largest: Array = sum(
+        np.maximum(part.max(axis=axes), -part.min(axis=axes)).astype(np.float64) for part in parts
+    )
+    return largest
+
+
+def _norms(a: Array, first: int) -> Array:
+    """Give the Euclidean norms over the axes from ``first`` on, without a copy of ``a``."""
+    parts = (a.real, a.imag) if a.dtype.kind == "c" else (a,)
+    axes = list(range(a.ndim))
+    squares = sum(
+        np.einsum(part, axes, part, axes, axes[:first], dtype=np.float64, casting="unsafe")
+        for part in parts
+    )
+    norms: Array = np.sqrt(squares)
+    return norms
