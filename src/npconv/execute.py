@@ -172,7 +172,7 @@ def kernel_grad(
         return dw
     run = partial(_kernel_grad, conjugate=conjugate, first_conjugate=first_conjugate)
     run(choice, dy, x, dw)
-    if choice.direct and not trust.trusts_kernel_grad(choice, dy, x, dw):
+    if choice.direct and problem.products and not trust.trusts_kernel_grad(choice, dy, x, dw):
         run(choice.direct, dy, x, dw)
     return dw
 
@@ -225,7 +225,7 @@ def _each_image(
     bits do not depend on its company.
     """
     run(choice, operand, w, out)
-    if not choice.direct:
+    if not (choice.direct and choice.problem.products):
         return
     kernel, weights = _kernel_and_weights(choice, w)
     for n in range(choice.problem.N):

@@ -156,7 +156,7 @@ def _ask(
                 f"workspace_limit={settings.workspace_limit:,}"
             )
         elif not algorithm.direct:
-            checking = check_bytes(inner, direction, _strays(algorithm, inner, direction))
+            checking = check_bytes(problem, direction, _strays(algorithm, inner, direction))
             again = _direct(problem, direction, numbers, settings).best.workspace
             workspace = max(workspace, checking, again)
             too_large = checking > settings.workspace_limit

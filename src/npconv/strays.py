@@ -11,6 +11,7 @@ from itertools import product
 from typing import NamedTuple, TypeAlias
 
 from npconv.axis import Axis
+from npconv.padding import padded_problem
 from npconv.problem import ConvProblem, Direction
 
 Box: TypeAlias = tuple[slice, ...]
@@ -65,14 +66,16 @@ def pieces(ranges: Iterable[tuple[int, int]]) -> Iterator[Box]:
 
 
 def check_bytes(problem: ConvProblem, direction: Direction, strays: Strays | None) -> int:
-    """Bound the bytes of working arrays that a check takes."""
-    weights = 3 * problem.G * problem.K * problem.C
+    """Bound the bytes of working arrays that the checks of `npconv.trust` take."""
+    weights, inner = 3 * problem.G * problem.K * problem.C, padded_problem(problem)
     if strays is None:
-        piece = math.prod(min(PIECE, axis.out) for axis in problem.axes)
-        padded = math.prod(min(PIECE, axis.padded) for axis in problem.axes)
-        return 8 * (weights + 4 * piece + 3 * problem.G * problem.C * padded)
+        looked_at = 4 * math.prod(min(PIECE, axis.out) for axis in inner.axes)
+        if problem.padding_mode != "zeros":  # the padded input is gathered piece by piece
+            piece = math.prod(min(PIECE, axis.size) for axis in inner.axes)
+            looked_at += 3 * problem.G * problem.C * piece
+        return 8 * (weights + looked_at)
     if direction is Direction.INPUT_GRAD:
-        problem = problem.turned
+        inner = inner.turned
     sizes = [math.prod(part.stop - part.start for part in box) for box in strays.boxes]
-    columns = problem.G * (3 * problem.C + problem.K) * max(sizes, default=0)
-    return 8 * (weights + columns + 4 * problem.C * problem.taps)
+    columns = inner.G * (3 * inner.C + inner.K) * max(sizes, default=0)
+    return 8 * (weights + columns + 4 * inner.C * inner.taps)
