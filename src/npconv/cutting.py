@@ -11,6 +11,10 @@ from npconv.padding import padded_problem
 from npconv.problem import ConvProblem, Direction
 from npconv.tiling import Cut
 
+# What positions may add to a tile beyond what its channels take anyway. Columns as large as
+# the limit allows would be fresh memory, read back from beyond the caches: of 1, 2, 4, 8, 16
+# and 64 MiB, 8 was the fastest or close to it for im2col and winograd on seven layers.
+ROOM_BYTES = 8 * 2**20
 # Several images or groups go into one tile up to this size; larger tiles leave the cache.
 CACHE_BYTES = 2 * 2**20
 
@@ -46,7 +50,8 @@ def find_cut(
         # Channels first, as every band needs them all, but leave half of the room to bands;
         # then whole rows before many rows; `all` stops at the first axis that is cut.
         channels_whole = grow(K, limit // 2) and grow(C, limit // 2)
-        if all(grow(i, limit) for i in reversed(positions)) and channels_whole:
+        room = min(limit, bytes_of(cut) + ROOM_BYTES)
+        if all(grow(i, room) for i in reversed(positions)) and channels_whole:
             small = min(limit, CACHE_BYTES)
             if grow(groups, small):
                 # Every further image takes the same again, so there is no need to search.

@@ -1,0 +1,156 @@
+"""Transforms on data that outweighs the result: the bound holds, by direct summation if need be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import npconv
+from npconv import trust
+from npconv.algorithms import REGISTRY
+from npconv.problem import Direction
+from oracle import Array
+from tolerance import unit_roundoff
+
+DIRECTIONS = [direction.value for direction in Direction]
+TRANSFORMING = [name for name, algorithm in REGISTRY.items() if not algorithm.direct]
+Operands = tuple[Array, Array, Array]
+
+
+def call(direction: str, data: Operands, **options: Any) -> Array:
+    x, w, dy = data
+    if direction == "forward":
+        return npconv.conv(x, w, **options)
+    if direction == "input_grad":
+        return npconv.conv_input_grad(dy, w, x.shape, **options)
+    return npconv.conv_kernel_grad(dy, x, w.shape, **options)
+
+
+def assert_within_bound(direction: str, data: Operands, algorithm: str, **options: Any) -> None:
+    """Per image, against the largest of ``|input| * |kernel|`` in it."""
+    x, w, dy = data
+    plan = npconv.plan_conv(x.shape, w.shape, direction=direction, algorithm=algorithm, **options)
+    exact = call(direction, (x.astype("f8"), w.astype("f8"), dy.astype("f8")), **options)
+    x, w, dy = abs(x.astype("f8")), abs(w.astype("f8")), abs(dy.astype("f8"))
+    held = call(direction, (x, w, dy), **options)
+    axes = None if direction == "kernel_grad" else (1, 2, 3)
+    held = held.max(axis=axes, keepdims=True)
+    bound = plan.error_growth * unit_roundoff(data[0].dtype) * held
+    error = abs(call(direction, data, algorithm=algorithm, **options) - exact)
+    assert (error <= bound).all(), (error.max(), bound.max())
+
+
+def heavy_rows(data: Operands, heavy: float) -> None:
+    """Row 1 of the first image is heavy; the kernel's rows that alone would meet it are light."""
+    x, w, dy = data
+    x[0, :, 1] *= heavy
+    w[:, :, :-1] /= heavy
+    dy[0, :, 1] *= heavy
+
+
+def heavy_frame(data: Operands, heavy: float) -> None:
+    x, w, dy = data
+    x[..., :2] = x[..., -2:] = heavy
+    dy[..., 0] = dy[..., -1] = heavy
+    w[..., :-1] = 0
+
+
+def never_together(data: Operands, heavy: float) -> None:
+    """Rows of the input and of the gradient are heavy that no kernel position brings together."""
+    x, w, dy = data
+    x[:, :, 7::8] *= heavy
+    dy[:, :, 4::8] *= heavy
+    w[:, :, 1:] /= heavy
+
+
+@pytest.mark.parametrize("algorithm", TRANSFORMING)
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("spoil", [heavy_rows, heavy_frame, never_together])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"padding": 0},
+        {"padding": 1},
+        {"padding": 2},
+        {"padding": [(0, 2), (1, -1)]},
+        {"padding": 1, "padding_mode": "circular"},
+        {"padding": 1, "padding_mode": "reflect", "groups": 2},
+    ],
+    ids=str,
+)
+def test_the_bound_holds_where_what_is_heavy_is_not_in_the_result(
+    algorithm: str,
+    direction: str,
+    spoil: Callable[[Operands, float], None],
+    options: dict[str, Any],
+) -> None:
+    for heavy in (10.0, 1e3, 1e8):
+        rng = np.random.default_rng(int(heavy))
+        x, w = rng.standard_normal((2, 4, 17, 13)), rng.standard_normal((4, 4, 3, 3))
+        w = w[:, :: options.get("groups", 1)]
+        shape = npconv.conv_output_shape(x.shape, w.shape, **options)
+        data = tuple(a.astype("f4") for a in (x, w, rng.standard_normal(shape)))
+        spoil(data, heavy)  # type: ignore[arg-type] # three of them
+        assert_within_bound(direction, data, algorithm, **options)  # type: ignore[arg-type] # as above
+
+
+@pytest.mark.parametrize("algorithm", TRANSFORMING)
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_without_the_check_the_bound_would_not_hold(
+    algorithm: str, direction: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trust, "trusts_image", lambda *_: True)
+    monkeypatch.setattr(trust, "trusts_kernel_grad", lambda *_: True)
+    rng = np.random.default_rng(0)
+    x, w, dy = (
+        rng.standard_normal(shape).astype("f4")
+        for shape in ((1, 4, 17, 17), (4, 4, 3, 3), (1, 4, 17, 17))
+    )
+    if direction == "kernel_grad":
+        x[:, :, 7::8] *= 1e8
+        dy[:, :, 4::8] *= 1e8
+    else:  # row 0 meets only the padding's and the middle row of the kernel
+        x[:, :, 0] *= 1e8
+        w[:, :, :2] = 0
+        if direction == "input_grad":
+            dy, w = x, w[:, :, ::-1]
+    with pytest.raises(AssertionError):
+        assert_within_bound(direction, (x, w, dy), algorithm, padding=1)
+
+
+@pytest.mark.parametrize("algorithm", TRANSFORMING)
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.1])
+def test_ordinary_and_sparse_data_are_not_computed_twice(
+    algorithm: str, direction: str, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = []
+    for name in ("trusts_image", "trusts_kernel_grad"):
+        ask = getattr(trust, name)
+
+        def asked(*arguments: Any, ask: Callable[..., bool] = ask) -> bool:
+            answers.append(ask(*arguments))
+            return bool(answers[-1])
+
+        monkeypatch.setattr(trust, name, asked)
+    rng = np.random.default_rng(1)
+    x, w, dy = (
+        rng.standard_normal(shape).astype("f4")
+        for shape in ((2, 16, 20, 20), (8, 16, 3, 3), (2, 8, 20, 20))
+    )
+    x *= rng.random(x.shape) < share
+    dy *= rng.random(dy.shape) < share
+    call(direction, (x, w, dy), padding=1, algorithm=algorithm)
+    assert answers == [True] * (1 if direction == "kernel_grad" else 2)
+
+
+@pytest.mark.parametrize("algorithm", TRANSFORMING)
+def test_an_image_of_zeros_is_not_computed_twice(
+    algorithm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trust, "_held", None)  # not even looked for
+    x, w = np.zeros((1, 2, 9, 9)), np.ones((2, 2, 3, 3))
+    assert not npconv.conv(x, w, padding=1, algorithm=algorithm).any()
