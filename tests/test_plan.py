@@ -15,7 +15,7 @@ import pytest
 
 import npconv
 from checks import DIRECT
-from npconv import ConvError, DTypeError, ShapeError, UnsupportedError
+from npconv import ConvError, DTypeError, ShapeError, UnsupportedError, blas
 from npconv.settings import current_settings
 from oracle import Array, Conv
 
@@ -75,7 +75,12 @@ def test_print_shows_every_candidate(direction: str) -> None:
         assert head in text
     assert f"{plan.algorithm} on the numpy engine, accuracy 'standard'" in text
     assert "workspace: at most 64 MiB (workspace_limit)" in text
-    assert "it may depend on the number\nof BLAS threads" in text
+    assert "depends neither on the batch it is in nor on threads" in text
+
+
+def test_print_says_so_when_nothing_holds_blas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blas, "_libraries", list)
+    assert "but BLAS, which nothing holds to one thread, may add in another order" in str(plan_of())
 
 
 def test_print_gives_the_reason_of_who_cannot_serve() -> None:

@@ -72,7 +72,8 @@ def tile_bytes(
 
     Operands are cast tile by tile; whether they need it is not known to a plan, so the
     copies always count, twice where there is one on the way (a coarser result dtype, a
-    conjugate). The kernel gradient has an accumulator besides.
+    conjugate). The kernel gradient has
+    two accumulators besides, its own and that of all tiles.
     """
     tile = largest_tile(problem, direction, cut)
     x = tile.N * tile.G * tile.C * math.prod(tile.size)
@@ -82,7 +83,7 @@ def tile_bytes(
     copies = {
         Direction.FORWARD: x + w + bias,
         Direction.INPUT_GRAD: y + w,
-        Direction.KERNEL_GRAD: x + y + w,
+        Direction.KERNEL_GRAD: x + y + 2 * w,
     }[direction]
     if numbers.result != numbers.accumulator or numbers.accumulator.kind == "c":
         copies *= 2

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from npconv import trust
+from npconv import threads, trust
 from npconv.arrays import check_shape
+from npconv.blas import held_for
 from npconv.numbers import Numbers
 from npconv.operands import (
     Packed,
@@ -27,7 +28,7 @@ from npconv.operands import (
     result,
     takes_kernel,
 )
-from npconv.padding import add_box, gather, padded_problem
+from npconv.padding import Run, add_box, gather, padded_problem
 from npconv.planner import Choice
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.ranges import check_range
@@ -52,7 +53,8 @@ def forward(
     y = result(numbers, problem.output_shape, out, operands)
     if not y.size:
         return y  # with one size 0 the others may be anything, too many to walk over
-    _each_image(partial(_forward, bias=bias, conjugate=conjugate), choice, x, w, y)
+    with held_for(problem.products):
+        _each_image(partial(_forward, bias=bias, conjugate=conjugate), choice, x, w, y)
     return y
 
 
@@ -65,26 +67,39 @@ def _forward(
     bias: Array | None,
     conjugate: bool,
 ) -> None:
-    problem, numbers = choice.problem, choice.numbers
-    x_view, y_view = problem.view_input(x), problem.view_output(y)
-    if bias is not None:
-        bias = bias.reshape(problem.G, problem.K)
-    run, scratch, inner = choice.best.algorithm.forward, Scratch(), padded_problem(problem)
+    problem, scratches = choice.problem, _scratches(choice)
+    x_view, y_view, inner = problem.view_input(x), problem.view_output(y), padded_problem(problem)
     with np.errstate(all="ignore"):
         for i, block in enumerate(blocks(problem, choice.cut)):
             part = block.problem(inner)
             packed = packed_block(choice, w, i, block, part, conjugate=conjugate)
-            part_bias = None if bias is None else cast(numbers, bias[block.groups, block.K])
-            for tile in tiles(part, choice.direction, choice.cut):
-                run(
-                    tile.problem,
-                    cast(numbers, _inputs(problem, x_view, block, tile)),
-                    packed,
-                    out=y_view[(tile.images, block.groups, block.K, *tile.outputs)],
-                    bias=part_bias,
-                    scratch=scratch,
-                )
-            del packed  # before the next block's kernel is packed
+            added = _bias_of(choice, bias, block.K, problem.K, block)
+            job = partial(_forward_tile, choice, block, x_view, packed, added, y_view)
+            threads.run(
+                (partial(job, tile) for tile in tiles(part, choice.direction, choice.cut)),
+                scratches,
+            )
+            del packed, job  # before the next block's kernel is packed
+
+
+def _forward_tile(
+    choice: Choice,
+    block: Block,
+    x: Array,
+    packed: Array,
+    bias: Array | None,
+    y: Array,
+    tile: Tile,
+    scratch: Scratch,
+) -> None:
+    choice.best.algorithm.forward(
+        tile.problem,
+        cast(choice.numbers, _inputs(choice.problem, x, block, tile)),
+        packed,
+        out=y[(tile.images, block.groups, block.K, *tile.outputs)],
+        bias=bias,
+        scratch=scratch,
+    )
 
 
 def input_grad(
@@ -109,7 +124,8 @@ def input_grad(
     dx = result(numbers, problem.input_shape, out, operands)
     if not dx.size:
         return dx
-    _each_image(partial(_input_grad, bias=bias, conjugate=conjugate), choice, dy, w, dx)
+    with held_for(problem.products):
+        _each_image(partial(_input_grad, bias=bias, conjugate=conjugate), choice, dy, w, dx)
     return dx
 
 
@@ -122,35 +138,52 @@ def _input_grad(
     bias: Array | None,
     conjugate: bool,
 ) -> None:
-    problem, numbers = choice.problem, choice.numbers
+    problem, scratches = choice.problem, _scratches(choice)
     dy_view, dx_view = problem.view_output(dy), problem.view_input(dx)
-    if bias is not None:
-        bias = bias.reshape(problem.G, problem.C)
-    run, scratch, inner = choice.best.algorithm.input_grad, Scratch(), padded_problem(problem)
+    inner = padded_problem(problem)
     with np.errstate(all="ignore"):
         for i, block in enumerate(blocks(problem, choice.cut)):
             part = block.problem(inner)
             packed = packed_block(choice, w, i, block, part, conjugate=conjugate)
-            for tile, pieces in gradient_tiles(part, problem, choice.cut):
-                place = dx_view[(tile.images, block.groups, block.C, *tile.inputs)]
-                total = place
-                if bias is not None or problem.padding_mode != "zeros":
-                    total = scratch.array("total", place.shape, numbers.accumulator)
-                    total[...] = 0
-                for piece, folds in pieces:
-                    seen = dy_view[(tile.images, block.groups, block.K, *piece.outputs)]
-                    box = total
-                    if folds:
-                        shape = _input_tile_shape(piece.problem)
-                        box = scratch.array("box", shape, numbers.accumulator)
-                    run(piece.problem, cast(numbers, seen), packed, out=box, scratch=scratch)
-                    if folds:
-                        add_box(box, folds, total)
-                if bias is not None:
-                    total += _beside(cast(numbers, bias[block.groups, block.C]), problem.rank)
-                if total is not place:
-                    place[...] = total
-            del packed  # before the next block's kernel is packed
+            added = _bias_of(choice, bias, block.C, problem.C, block)
+            job = partial(_input_grad_tile, choice, block, dy_view, packed, added, dx_view)
+            threads.run(
+                (partial(job, *tile) for tile in gradient_tiles(part, problem, choice.cut)),
+                scratches,
+            )
+            del packed, job  # before the next block's kernel is packed
+
+
+def _input_grad_tile(
+    choice: Choice,
+    block: Block,
+    dy: Array,
+    packed: Array,
+    bias: Array | None,
+    dx: Array,
+    tile: Tile,
+    pieces: list[tuple[Tile, tuple[Run, ...]]],
+    scratch: Scratch,
+) -> None:
+    """Compute a tile; where padding repeated the input, add up the pieces that read it."""
+    problem, numbers = choice.problem, choice.numbers
+    place = dx[(tile.images, block.groups, block.C, *tile.inputs)]
+    total = place
+    if bias is not None or problem.padding_mode != "zeros":
+        total = scratch.array("total", place.shape, numbers.accumulator)
+        total[...] = 0
+    for piece, folds in pieces:
+        seen = cast(numbers, dy[(tile.images, block.groups, block.K, *piece.outputs)])
+        box = total
+        if folds:
+            box = scratch.array("box", _input_tile_shape(piece.problem), numbers.accumulator)
+        choice.best.algorithm.input_grad(piece.problem, seen, packed, out=box, scratch=scratch)
+        if folds:
+            add_box(box, folds, total)
+    if bias is not None:
+        total += bias.reshape(*bias.shape, *(1,) * problem.rank)
+    if total is not place:
+        place[...] = total
 
 
 def kernel_grad(
@@ -171,9 +204,10 @@ def kernel_grad(
     if not dw.size:
         return dw
     run = partial(_kernel_grad, conjugate=conjugate, first_conjugate=first_conjugate)
-    run(choice, dy, x, dw)
-    if choice.direct and problem.products and not trust.trusts_kernel_grad(choice, dy, x, dw):
-        run(choice.direct, dy, x, dw)
+    with held_for(problem.products):
+        run(choice, dy, x, dw)
+        if choice.direct and problem.products and not trust.trusts_kernel_grad(choice, dy, x, dw):
+            run(choice.direct, dy, x, dw)
     return dw
 
 
@@ -186,29 +220,53 @@ def _kernel_grad(
     conjugate: bool,
     first_conjugate: bool,
 ) -> None:
-    problem, numbers = choice.problem, choice.numbers
+    problem, scratches = choice.problem, _scratches(choice)
     x_view, dy_view = problem.view_input(x), problem.view_output(dy)
-    dw_view = problem.view_kernel(dw)
-    run, scratch, inner = choice.best.algorithm.kernel_grad, Scratch(), padded_problem(problem)
+    dw_view, inner = problem.view_kernel(dw), padded_problem(problem)
     with np.errstate(all="ignore"):
         for block in blocks(problem, choice.cut):
             part = block.problem(inner)
             shape = (part.G, part.K, part.C, *part.kernel)
-            total = scratch.array("total", shape, numbers.accumulator)
+            total = scratches[0].array("total", shape, choice.numbers.accumulator)
             total[...] = 0
-            for tile in tiles(part, choice.direction, choice.cut):
-                run(
-                    tile.problem,
-                    cast(numbers, _inputs(problem, x_view, block, tile), conjugate=conjugate),
-                    cast(
-                        numbers,
-                        dy_view[(tile.images, block.groups, block.K, *tile.outputs)],
-                        conjugate=first_conjugate,
-                    ),
-                    out=total,
-                    scratch=scratch,
-                )
+            job = partial(
+                _kernel_grad_tile,
+                *(choice, block, x_view, dy_view, total),
+                conjugate=conjugate,
+                first_conjugate=first_conjugate,
+            )
+            threads.run(
+                (partial(job, tile) for tile in tiles(part, choice.direction, choice.cut)),
+                scratches,
+            )
             dw_view[block.groups, block.K, block.C] = total
+
+
+def _kernel_grad_tile(
+    choice: Choice,
+    block: Block,
+    x: Array,
+    dy: Array,
+    total: Array,
+    tile: Tile,
+    scratch: Scratch,
+    *,
+    conjugate: bool,
+    first_conjugate: bool,
+) -> Callable[[], None]:
+    """Sum over one tile; the sums of tiles add up in their order, whoever is first."""
+    numbers = choice.numbers
+    seen = cast(numbers, _inputs(choice.problem, x, block, tile), conjugate=conjugate)
+    grads = dy[(tile.images, block.groups, block.K, *tile.outputs)]
+    grads = cast(numbers, grads, conjugate=first_conjugate)
+    here = scratch.array("here", total.shape, total.dtype)
+    here[...] = 0
+    choice.best.algorithm.kernel_grad(tile.problem, seen, grads, out=here, scratch=scratch)
+
+    def add() -> None:
+        np.add(total, here, out=total)
+
+    return add
 
 
 def _each_image(
@@ -280,9 +338,19 @@ def _inputs(problem: ConvProblem, x: Array, block: Block, tile: Tile) -> Array:
     return gather(x, problem.axes, problem.padding_mode, tile.inputs)
 
 
-def _beside(bias: Array, rank: int) -> Array:
-    """Stand ``(G, K)`` beside ``(N, G, K, *positions)``."""
-    return bias.reshape(*bias.shape, *(1,) * rank)
+def _bias_of(
+    choice: Choice, bias: Array | None, channels: slice, count: int, block: Block
+) -> Array | None:
+    """Give a block's bias ``(G, K)``, cast."""
+    if bias is None:
+        return None
+    bias = bias.reshape(choice.problem.G, count)
+    return cast(choice.numbers, bias[block.groups, channels])
+
+
+def _scratches(choice: Choice) -> list[Scratch]:
+    """One for each thread; they last for a call, so that blocks use the same memory."""
+    return [Scratch() for _ in range(choice.threads)]
 
 
 def _input_tile_shape(problem: ConvProblem) -> tuple[int, ...]:

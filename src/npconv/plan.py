@@ -11,6 +11,7 @@ import numpy as np
 
 from npconv import execute
 from npconv.arrays import as_array
+from npconv.blas import can_hold
 from npconv.errors import DTypeError, UnsupportedError
 from npconv.memory import check_capacity
 from npconv.numbers import DType
@@ -59,7 +60,7 @@ class Plan:
     @property
     def workspace_bytes(self) -> int:
         """Most bytes of working arrays that a call has alive at once: a bound that holds."""
-        return self.choice.best.workspace
+        return self.choice.workspace
 
     @property
     def error_growth(self) -> float:
@@ -140,7 +141,14 @@ class Plan:
             f"     {'algorithm':<11}{'cost':>10}{'products':>18}{'workspace':>14}{'growth':>11}",
         ]
         lines += [_candidate_line(candidate, c) for candidate in c.candidates]
-        lines += ["", NOTES.format(limit=c.settings.workspace_limit / 2**20)]
+        lines += [
+            "",
+            NOTES.format(
+                limit=c.settings.workspace_limit / 2**20,
+                threads="one tile" if c.threads == 1 else f"{c.threads} tiles",
+                unless="" if can_hold() else NOT_HELD,
+            ),
+        ]
         return "\n".join(lines)
 
 
@@ -172,9 +180,11 @@ def _tile_text(choice: Choice) -> str:
 
 
 NOTES = """\
-workspace: at most {limit:g} MiB (workspace_limit)
-bits: an image's result does not depend on the batch it is in; it may depend on the number
-of BLAS threads, which this engine does not hold"""
+workspace: at most {limit:g} MiB (workspace_limit), for {threads} at a time
+bits: an image's result depends neither on the batch it is in nor on threads{unless}"""
+NOT_HELD = """;
+but BLAS, which nothing holds to one thread, may add in another order with more of them
+(pip install threadpoolctl)"""
 
 
 def _median_seconds(call: Callable[[], object]) -> float:

@@ -24,6 +24,8 @@ from npconv.tiling import Cut
 
 # Beyond this many products the loops of `naive` are no answer any more, only a hang.
 NAIVE_PRODUCTS = 1_000_000
+# Below this many, some hundred microseconds of matrix products, threads only cost.
+THREADED_PRODUCTS = 4_000_000
 
 
 class Candidate(NamedTuple):
@@ -67,6 +69,23 @@ class Choice(NamedTuple):
     def error_growth(self) -> float:
         """``g`` for the result, in round-offs of its dtype."""
         return self.numbers.growth(self.best.cost.error_growth)
+
+    @property
+    def threads(self) -> int:
+        """How many tiles are computed at once: what threads and workspace allow.
+
+        One where a thread would hardly have started before the work is done.
+        """
+        if self.problem.products < THREADED_PRODUCTS:
+            return 1
+        room = self.settings.workspace_limit // max(self.best.workspace, 1)
+        return max(1, min(self.settings.threads, room))
+
+    @property
+    def workspace(self) -> int:
+        """Bytes of working arrays, over all threads."""
+        needed = self.best.workspace * self.threads
+        return max(needed, self.direct.workspace) if self.direct else needed
 
     @property
     def cut(self) -> Cut:
