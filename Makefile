@@ -41,6 +41,7 @@ help:
 	@echo "make package           sdist and wheel; the wheel installed with NumPy alone"
 	@echo "make referees          PyTorch's, JAX's, ONNX's and SciPy's own cases against npconv"
 	@echo "make bench-import      import npconv against import numpy"
+	@echo "make fit-cost          fit the planner's rates to this machine (ten minutes, nothing beside it)"
 	@echo "make hooks             run lint and types before each commit"
 	@echo "make clean             remove all that these commands made"
 
@@ -90,6 +91,10 @@ referees: $(REFEREES)/referees.stamp
 .PHONY: bench-import
 bench-import: $(VENV)/demo.stamp
 	$(PY) benchmarks/import_time.py
+
+.PHONY: fit-cost
+fit-cost: $(VENV)/dev.stamp
+	OPENBLAS_NUM_THREADS=1 $(PY) benchmarks/fit_cost.py $(ARGS)
 
 .PHONY: hooks
 hooks: $(VENV)/dev.stamp

@@ -10,15 +10,13 @@ Run it with ``make bench-import``. It prints the ratio of the medians, writes
 """
 
 import argparse
-import datetime
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
+
+from machine import machine
 
 LIMIT = 1.25
 RESULT = Path(__file__).parent / "results" / "import_time.json"
@@ -46,22 +44,6 @@ def import_seconds(module: str) -> float:
     # -I: no PYTHON* variable and no current directory changes what is measured.
     command = [sys.executable, "-I", "-c", TIMED_IMPORT.format(module)]
     return float(subprocess.run(command, check=True, capture_output=True).stdout)
-
-
-def machine() -> dict[str, str | int | None]:
-    """Describe what was measured on: processor, cores, versions and date."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return {
-        "cpu": names[0] if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "numpy": version("numpy"),
-        "npconv": version("npconv"),
-        "date": datetime.date.today().isoformat(),
-    }
 
 
 def main() -> int:

@@ -205,6 +205,17 @@ def shape_calls() -> Iterator[Call]:
     hostile = {"input_shape": SHAPES, "kernel_shape": SHAPES}
     yield Call("conv_output_shape", npconv.conv_output_shape, shapes, {**hostile, **SOME_GEOMETRY})
     dtypes = [*DTYPES, *fixed(DTypeError, none=None)]
+    yield Call(
+        "conv_matrix",
+        npconv.conv_matrix,
+        lambda: {"input_shape": X, "kernel": numbers(*W), **OPTIONS},
+        {
+            "input_shape": SHAPES,
+            "kernel": some(KERNELS),
+            **SOME_GEOMETRY,
+            "dtype": SOME_CALL_VALUES["dtype"],
+        },
+    )
     planned = {**SOME_CALL_VALUES, "algorithm": NAMES, "direction": NAMES, "dtype": dtypes}
     yield Call("plan_conv", npconv.plan_conv, shapes, {**hostile, **planned})
 
@@ -369,7 +380,8 @@ CALLS = [
 ARRAY_CALLS = [
     call
     for call in [*CALLS, *new_layer_calls()]
-    if not {"self", "x"} & set(call.arguments())
+    if call.id != "conv_matrix"  # which gives a sparse one
+    and not {"self", "x"} & set(call.arguments())
     and any(isinstance(value, np.ndarray) for value in call.arguments().values())
 ]
 REFUSED = [

@@ -21,7 +21,7 @@ from oracle_axes import make_axes
 FEATURES = frozenset({"input_dilation", "batch_groups", "padding_modes"})
 NOTHING_MORE: frozenset[str] = frozenset()
 
-LARGEST_SIZE = {1: 12, 2: 7, 3: 5}
+LARGEST_SIZE = {1: 12, 2: 7, 3: 5, 4: 4}
 
 
 @dataclass(frozen=True)
@@ -218,3 +218,29 @@ NAMED = {
     "no_input_channels": RandomProblem((2, 0, 5, 5), (3, 0, 3, 3)),
     "no_output_channels": RandomProblem((2, 3, 5, 5), (0, 3, 3, 3)),
 }
+
+
+def windows_of_three(seed: int) -> RandomProblem:
+    """Draw what every algorithm serves: kernels of 3 and no stride; any rank, padding, layout."""
+    rng = random.Random(seed)
+    kernel = rng.choice([(3,), (3, 3), (3, 3), (3, 1), (1, 3), (3, 1, 3)])
+    rank = len(kernel)
+    pads = [(rng.randint(-1, 4), rng.randint(-1, 4)) for _ in kernel]
+    size = [
+        max(rng.randint(1, 11 - 2 * rank), k - sum(p), 1) for k, p in zip(kernel, pads, strict=True)
+    ]
+    options: dict[str, Any] = {"padding": pads}
+    kind = rng.choice(["plain", "groups", "batch_groups", "mode", "layout"])
+    N, C, K, G = rng.randint(1, 3), rng.randint(1, 3), rng.randint(1, 3), 1
+    if kind in ("groups", "batch_groups"):
+        G = options[kind] = 2
+    if kind == "mode":
+        options["padding_mode"] = "replicate"
+    x, w = [N * G if kind == "batch_groups" else N, C * G, *size], [K * G, C, *kernel]
+    if kind == "batch_groups":
+        x[1] = C
+    if kind == "layout":
+        letters = "DHW"[-rank:]
+        options |= {"layout": f"N{letters}C", "kernel_layout": f"{letters}IO"}
+        x, w = [x[0], *x[2:], x[1]], [*w[2:], w[1], w[0]]
+    return RandomProblem(tuple(x), tuple(w), options)

@@ -35,6 +35,21 @@ LAYERS: dict[str, tuple[Callable[[], nn.Layer], tuple[int, ...]]] = {
         lambda: nn.Conv3d(1, 2, (1, 2, 3), padding="same", dtype=F64, rng=1),
         (1, 1, 3, 4, 4),
     ),
+    "ConvTranspose1d": (
+        lambda: nn.ConvTranspose1d(2, 3, 4, stride=2, padding=1, dtype=F64, rng=1),
+        (2, 2, 5),
+    ),
+    "ConvTranspose2d": (lambda: nn.ConvTranspose2d(2, 4, 3, dtype=F64, rng=1), (2, 2, 4, 3)),
+    "ConvTranspose2d options": (
+        lambda: nn.ConvTranspose2d(
+            4, 6, (3, 2), (2, 3), 1, (1, 2), 2, False, (1, 2), "circular", dtype=F64, rng=1
+        ),
+        (2, 4, 3, 4),
+    ),
+    "ConvTranspose3d": (
+        lambda: nn.ConvTranspose3d(2, 1, 2, (1, 2, 2), [(0, 1), (1, 0), (0, 0)], dtype=F64, rng=1),
+        (1, 2, 3, 2, 3),
+    ),
     "MaxPool1d": (lambda: nn.MaxPool1d(3, 2, 1), (2, 2, 7)),
     "MaxPool2d": (lambda: nn.MaxPool2d(2), (2, 2, 5, 6)),
     "MaxPool2d options": (lambda: nn.MaxPool2d((3, 2), (2, 1), (1, 1), (1, 2), True), (2, 2, 6, 7)),
@@ -226,6 +241,10 @@ def test_kaiming_normal() -> None:
     weight = nn.Conv2d(8, 64, 3, groups=2, rng=np.random.default_rng(3)).weight
     expected = np.random.default_rng(3).standard_normal((64, 4, 3, 3)) * np.sqrt(2 / 36)
     np.testing.assert_array_equal(weight, expected.astype(np.float32))
+    weight = nn.ConvTranspose2d(8, 6, 4, stride=2, groups=2, rng=np.random.default_rng(3)).weight
+    # An output sums 4 channels times a quarter of 16 kernel elements.
+    expected = np.random.default_rng(3).standard_normal((8, 3, 4, 4)) * np.sqrt(2 / 16)
+    np.testing.assert_array_equal(weight, expected.astype(np.float32))
     linear = nn.Linear(50, 3, rng=3)
     expected = np.random.default_rng(3).standard_normal((3, 50)) * np.sqrt(2 / 50)
     np.testing.assert_array_equal(linear.weight, expected.astype(np.float32))
@@ -269,6 +288,13 @@ def test_parameters_are_live() -> None:
         (lambda: wrong.Conv2d(1, 3, 3, dtype="x"), npconv.DTypeError, "dtype"),
         (lambda: wrong.Conv2d(1, 3, 3, rng="x"), npconv.DTypeError, "rng"),
         (lambda: wrong.Conv2d("1", 3, 3), npconv.DTypeError, "in_channels"),
+        (lambda: wrong.ConvTranspose2d(3, 4, 3, groups=2), npconv.ShapeError, "in_channels"),
+        (lambda: wrong.ConvTranspose2d(2, 4, 3, padding="same"), npconv.UnsupportedError, "same"),
+        (
+            lambda: wrong.ConvTranspose2d(2, 4, 3, output_padding=1),
+            npconv.ShapeError,
+            "output_padding",
+        ),
         (lambda: wrong.Linear(3, -1), npconv.ShapeError, "out_features"),
         (lambda: wrong.Linear(3, 2.0), npconv.DTypeError, "out_features"),
         (lambda: wrong.Dropout(1.5), npconv.UnsupportedError, "p must be from 0 to 1"),

@@ -71,7 +71,7 @@ def test_print_shows_every_candidate(direction: str) -> None:
         assert f"{2 * 6 * Y[2] * Y[3] * 18:,}" in line  # products of direct summation
         assert f"{other.workspace_bytes / 2**20:.2f} MiB" in line
         assert f"{other.error_growth:.4g}" in line
-    for head in ("algorithm", "cost", "products", "workspace", "growth"):
+    for head in ("algorithm", "ms/image", "products", "workspace", "growth"):
         assert head in text
     assert f"{plan.algorithm} on the numpy engine, accuracy 'standard'" in text
     assert "workspace: at most 64 MiB (workspace_limit)" in text
@@ -87,9 +87,9 @@ def test_print_gives_the_reason_of_who_cannot_serve() -> None:
     exact = str(npconv.plan_conv((1, 1, 5), (1, 1, 3), dtype=object))
     assert "im2col     not able: it multiplies matrices of machine numbers" in exact
     with npconv.settings(workspace_limit=30_000):
-        small = str(npconv.plan_conv((1, 1, 60, 60), (1, 1, 12, 12), direction="input_grad"))
+        small = str(npconv.plan_conv((1, 1, 60, 60), (1, 1, 12, 12), direction="kernel_grad"))
     assert re.search(
-        r"im2col +not able: its smallest tile needs [\d,]+ bytes of workspace, but "
+        r"fft +not able: its smallest tile needs [\d,]+ bytes of workspace, but "
         "workspace_limit=30,000",
         small,
     )

@@ -48,6 +48,7 @@ from npconv.settings import settings
 
 if TYPE_CHECKING:
     from npconv.gradient_check import GradcheckReport, gradcheck
+    from npconv.matrix import conv_matrix
     from npconv.pooling import (
         avg_pool,
         avg_pool_backward,
@@ -91,6 +92,7 @@ __all__ = [
     "conv_backward",
     "conv_input_grad",
     "conv_kernel_grad",
+    "conv_matrix",
     "conv_output_shape",
     "conv_transpose",
     "conv_transpose1d",
@@ -110,6 +112,7 @@ __all__ = [
 # Loaded when first asked for: importing npconv should cost little more than NumPy does.
 _LATER = {
     "gradient_check": ("GradcheckReport", "gradcheck"),
+    "matrix": ("conv_matrix",),
     "pooling": (
         "avg_pool",
         "avg_pool_backward",

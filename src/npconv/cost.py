@@ -1,19 +1,17 @@
 """What a computation costs: counted from shapes, never measured.
 
-The planner compares costs; tests assert them. `Cost.time` turns counts into a number to
-compare by.
+The planner compares costs; tests assert them. `seconds` turns counts into a time to compare
+by, with rates fitted to one machine (`npconv.rates`). On another all of them are some other
+times as long, and what is fastest is mostly the same.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-# A product inside a BLAS matrix product is the unit (about 1/40 ns on one core). A byte
-# written and read again costs some five of them, a NumPy call a few microseconds. These
-# are orders of magnitude, which is all that telling loops from a matrix product takes.
-COST_OF_PRODUCT = 1.0
-COST_OF_BYTE = 5.0
-COST_OF_CALL = 100_000.0
+import numpy as np
+
+from npconv.rates import RATES
 
 
 class Cost(NamedTuple):
@@ -39,11 +37,10 @@ class Cost(NamedTuple):
     error_growth: float
     calls: int = 1
 
-    @property
-    def time(self) -> float:
-        """One number to compare by; the unit is a product in a matrix product."""
-        return (
-            self.multiplications * COST_OF_PRODUCT
-            + self.bytes_moved * COST_OF_BYTE
-            + self.calls * COST_OF_CALL
-        )
+
+def seconds(name: str, direction: str, cost: Cost, dtype: np.dtype) -> float:
+    """Estimate the time an algorithm takes."""
+    product, byte, call = RATES.get((name, direction), RATES["im2col", direction])
+    # Vectors hold half as many numbers of twice the size; a complex product is four real.
+    products = cost.multiplications * dtype.itemsize / 4 * (2 if dtype.kind == "c" else 1)
+    return 1e-9 * (products * product + cost.bytes_moved * byte + cost.calls * call)

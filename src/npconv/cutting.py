@@ -91,8 +91,9 @@ def tile_bytes(
         copies += 3 * x  # gathered axis by axis, or folded and added up
     if direction is Direction.INPUT_GRAD:
         copies += x  # where a transposed convolution adds its bias
-    dtype = numbers.accumulator
-    return algorithm.cost(tile, direction, dtype).workspace + copies * dtype.itemsize
+    dtype, whole = numbers.accumulator, padded_problem(problem)
+    needed = algorithm.cost(tile, direction, dtype, tile._replace(axes=whole.axes)).workspace
+    return needed + copies * dtype.itemsize
 
 
 def largest_tile(problem: ConvProblem, direction: Direction, cut: Cut) -> ConvProblem:

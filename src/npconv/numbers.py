@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +32,10 @@ class Numbers(NamedTuple):
         """Turn the error growth of sums into that of results, in the result's round-offs."""
         if self.exact:
             return 0.0
+        if self.accumulator.kind == "c":
+            # Real and imaginary part are sums of two products for each complex one, and err
+            # together (Higham, Accuracy and Stability of Numerical Algorithms, 2002, 3.6).
+            of_sums *= math.sqrt(2)
         if self.result == self.accumulator:
             return of_sums
         # Sums formed in a finer dtype, and one rounding of them in the end.

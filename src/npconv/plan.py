@@ -138,7 +138,7 @@ class Plan:
             f"{self.algorithm} on the {self.engine} engine, accuracy {c.settings.accuracy!r}",
             _tile_text(c),
             "",
-            f"     {'algorithm':<11}{'cost':>10}{'products':>18}{'workspace':>14}{'growth':>11}",
+            HEADINGS,
         ]
         lines += [_candidate_line(candidate, c) for candidate in c.candidates]
         lines += [
@@ -166,8 +166,8 @@ def _candidate_line(candidate: Candidate, choice: Choice) -> str:
         return f"  {mark:2} {candidate.name:<11}not able: {candidate.refusal}"
     cost = candidate.cost
     return (
-        f"  {mark:2} {candidate.name:<11}{cost.time:>10.3g}{cost.multiplications:>18,}"
-        f"{candidate.workspace / 2**20:>10.2f} MiB{choice.numbers.growth(cost.error_growth):>11.4g}"
+        f"  {mark:2} {candidate.name:<11}{1e3 * candidate.time:>10.3g}{cost.multiplications:>18,}"
+        f"{candidate.workspace / 2**20:>10.2f} MiB{choice.growth_of(candidate):>11.4g}"
     )
 
 
@@ -179,6 +179,7 @@ def _tile_text(choice: Choice) -> str:
     )
 
 
+HEADINGS = f"     {'algorithm':<11}{'ms/image':>10}{'products':>18}{'workspace':>14}{'growth':>11}"
 NOTES = """\
 workspace: at most {limit:g} MiB (workspace_limit), for {threads} at a time
 bits: an image's result depends neither on the batch it is in nor on threads{unless}"""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from npconv.algorithms import REGISTRY
 from npconv.algorithms.protocol import Algorithm, Transforming
-from npconv.cost import Cost
+from npconv.cost import Cost, seconds
 from npconv.cutting import find_cut
 from npconv.errors import UnsupportedError, show
 from npconv.numbers import Numbers
@@ -31,7 +31,7 @@ THREADED_PRODUCTS = 4_000_000
 class Candidate(NamedTuple):
     """One algorithm's answer: its cost and cut, or why not.
 
-    ``time`` is `Cost.time` of a single image: N must not change what is chosen.
+    ``time`` is estimated for a single image: N must not change what is chosen.
     ``too_large`` says that a larger workspace limit would make it able.
     """
 
@@ -68,7 +68,11 @@ class Choice(NamedTuple):
     @property
     def error_growth(self) -> float:
         """``g`` for the result, in round-offs of its dtype."""
-        return self.numbers.growth(self.best.cost.error_growth)
+        return self.growth_of(self.best)
+
+    def growth_of(self, candidate: Candidate) -> float:
+        """``g`` for the result that a candidate would give."""
+        return self.numbers.growth(candidate.cost.error_growth)
 
     @property
     def threads(self) -> int:
@@ -161,7 +165,8 @@ def _ask(
     algorithm, dtype = REGISTRY[name], numbers.accumulator
     inner = padded_problem(problem)  # padding modes are execute's
     cost = algorithm.cost(inner, direction, dtype)
-    time = algorithm.cost(inner.one_image, direction, dtype).time
+    one = algorithm.cost(inner.one_image, direction, dtype)
+    time = seconds(name, direction.value, one, dtype)
     refusal = algorithm.why_not(inner, direction, dtype)
     cut, workspace, too_large = None, cost.workspace, False
     if not refusal and settings.accuracy == "strict" and not algorithm.direct:

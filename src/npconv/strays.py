@@ -6,8 +6,9 @@ See `npconv.trust` for what becomes of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import product
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain, product
 from typing import NamedTuple, TypeAlias
 
 from npconv.axis import Axis
@@ -26,7 +27,10 @@ class Strays(NamedTuple):
     Attributes
     ----------
     boxes
-        Ranges of the input whose elements meet more of the kernel than the result holds.
+        Gives ranges of the input whose elements meet more of the kernel than the result
+        holds. A function, because an input may be too large to list them for a plan.
+    box_size
+        Most elements in one of them.
     norms
         Whether a transform mixes all of a box, so that its strays go by the box's root mean
         square (times ``scale``) and the kernel's norm, not by the largest elements.
@@ -34,7 +38,8 @@ class Strays(NamedTuple):
         What a box's norm is multiplied by.
     """
 
-    boxes: tuple[Box, ...]
+    boxes: Callable[[], Iterator[Box]]
+    box_size: int
     norms: bool = False
     scale: float = 1.0
 
@@ -47,13 +52,24 @@ def frame(axes: Sequence[Axis]) -> Strays:
         for a, (lo, hi) in zip(axes, read, strict=True)
     ]
     if any(lo >= hi for lo, hi in inside):
-        return Strays(tuple(pieces(read)))
-    boxes: list[Box] = []
+        return _in_pieces([read])
+    strips: list[list[tuple[int, int]]] = []
     for i, ((lo, hi), (first, stop)) in enumerate(zip(read, inside, strict=True)):
-        for strip in ((lo, first), (stop, hi)):
-            if strip[0] < strip[1]:
-                boxes += pieces([*inside[:i], strip, *read[i + 1 :]])
-    return Strays(tuple(boxes))
+        strips += [
+            [*inside[:i], strip, *read[i + 1 :]]
+            for strip in ((lo, first), (stop, hi))
+            if strip[0] < strip[1]
+        ]
+    return _in_pieces(strips)
+
+
+def _in_pieces(boxes: list[list[tuple[int, int]]]) -> Strays:
+    sizes = [math.prod(min(PIECE, hi - lo) for lo, hi in box) for box in boxes]
+    return Strays(partial(_all_pieces, boxes), max(sizes, default=0))
+
+
+def _all_pieces(boxes: list[list[tuple[int, int]]]) -> Iterator[Box]:
+    return chain.from_iterable(map(pieces, boxes))
 
 
 def pieces(ranges: Iterable[tuple[int, int]]) -> Iterator[Box]:
@@ -76,6 +92,5 @@ def check_bytes(problem: ConvProblem, direction: Direction, strays: Strays | Non
         return 8 * (weights + looked_at)
     if direction is Direction.INPUT_GRAD:
         inner = inner.turned
-    sizes = [math.prod(part.stop - part.start for part in box) for box in strays.boxes]
-    columns = inner.G * (3 * inner.C + inner.K) * max(sizes, default=0)
+    columns = inner.G * (3 * inner.C + inner.K) * strays.box_size
     return 8 * (weights + columns + 4 * inner.C * inner.taps)

@@ -63,9 +63,20 @@ def _image_keeps_bound(
     if choice.direction is Direction.INPUT_GRAD:
         w, inner = np.flip(w, axis=tuple(range(3, w.ndim))).swapaxes(1, 2), inner.turned
         image = _Seen(problem.view_output(operand)[0], inner.axes, "zeros")
+        y = problem.view_input(y)[0]
     else:
         image = _Seen(problem.view_input(operand)[0], problem.axes, problem.padding_mode)
-    return _keeps_bound(inner, choice.strays, image, w, weights, y)
+        y = problem.view_output(y)[0]
+    groups = [slice(None)]
+    if choice.direction is Direction.INPUT_GRAD and problem.batch_groups > 1:
+        # Each batch group of an input is an image of its own.
+        groups = [slice(g, g + 1) for g in range(problem.G)]
+    return all(
+        _keeps_bound(
+            inner, choice.strays, image._replace(array=image.array[g]), w[g], weights[g], y[g]
+        )
+        for g in groups
+    )
 
 
 def trusts_kernel_grad(choice: Choice, dy: Array, x: Array, dw: Array) -> bool:
@@ -117,7 +128,7 @@ def _keeps_bound(
     *kernel)``, ``most`` the kernel's `weights`.
     """
     worst, where = 0.0, (0, 0)
-    for box in strays.boxes:
+    for box in strays.boxes():
         seen = image.read(box)
         if strays.norms:
             columns = _norms(seen, 2)[..., np.newaxis] * strays.scale

@@ -23,9 +23,8 @@ Index: TypeAlias = tuple[Any, ...]
 def _positions(axes: Sequence[Axis]) -> Iterator[tuple[Index, Index]]:
     """Pair, for each kernel position, the column entries with the inputs seen there."""
     for position in product(*(enumerate(_seen(axis)) for axis in axes)):
-        r, seen = zip(*position, strict=True)
-        outputs, inputs = zip(*seen, strict=True)
-        yield (..., *r, *outputs), (..., *inputs)
+        entries = (*(r for r, _ in position), *(outputs for _, (outputs, _) in position))
+        yield (..., *entries), (..., *(inputs for _, (_, inputs) in position))
 
 
 @lru_cache(maxsize=1024)
@@ -69,9 +68,14 @@ def col2im(col: Array, axes: Sequence[Axis], x: Array | None = None) -> Array:
         x = np.zeros((*lead, *(axis.size for axis in axes)), col.dtype)
     else:
         x[...] = 0
+    add_back(col, axes, x)
+    return x
+
+
+def add_back(col: Array, axes: Sequence[Axis], x: Array) -> None:
+    """Do as `col2im` does to an ``x`` that holds something already."""
     for entries, inputs in _positions(axes):
         x[inputs] += col[entries]
-    return x
 
 
 def untile(col: Array, axes: Sequence[Axis], x: Array) -> None:

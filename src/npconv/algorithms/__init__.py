@@ -6,13 +6,14 @@ listed in the docs.
 
 from __future__ import annotations
 
+from npconv.algorithms.fft import Fft
 from npconv.algorithms.im2col import Im2col
 from npconv.algorithms.naive import Naive
 from npconv.algorithms.protocol import Algorithm
 from npconv.algorithms.winograd import Winograd
 
 REGISTRY: dict[str, Algorithm] = {
-    algorithm.name: algorithm for algorithm in (Naive(), Im2col(), Winograd())
+    algorithm.name: algorithm for algorithm in (Naive(), Im2col(), Winograd(), Fft())
 }
 
 
@@ -27,6 +28,6 @@ def algorithms() -> tuple[str, ...]:
     --------
     >>> import npconv
     >>> npconv.algorithms()
-    ('naive', 'im2col', 'winograd')
+    ('naive', 'im2col', 'winograd', 'fft')
     """
     return tuple(REGISTRY)

@@ -27,7 +27,7 @@ from npconv.cost import Cost
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.products import matmul, matmul_workspace
 from npconv.scratch import Scratch
-from npconv.windows import col2im, im2col
+from npconv.windows import add_back, im2col
 
 
 class Im2col:
@@ -60,14 +60,35 @@ class Im2col:
     def input_grad(
         self, problem: ConvProblem, dy: Array, w: Array, *, out: Array, scratch: Scratch
     ) -> None:
-        """Give each column its gradient, then add the columns up where they were read."""
-        dy = dy.reshape(problem.N, problem.G, problem.K, problem.pixels)
-        # (N, G, C*R*S, P*Q) = (G, C*R*S, K) @ (N, G, K, P*Q)
-        shape = (problem.N, problem.G, problem.C * problem.taps, problem.pixels)
-        dcol = matmul(w.swapaxes(1, 2), dy, out=scratch.array("columns", shape, dy.dtype))
+        """Give each column its gradient, then add the columns up where they were read.
+
+        One row of the kernel at a time, so that its columns are still in the cache when
+        they are added up, and only for the rows of outputs that read this tile through it.
+        """
+        rows = w.reshape(problem.G, problem.K, problem.C, *problem.kernel)
         dx = scratch.array("grad", out.shape, dy.dtype)
-        col2im(dcol.reshape(*dx.shape[:3], *problem.kernel, *problem.out), problem.axes, dx)
+        dx[...] = 0
+        for r in range(problem.kernel[0]):
+            outputs, inputs = problem.axes[0].seen(r)
+            if outputs.start != outputs.stop:  # else it sees padding only
+                seen, there = dy[:, :, :, outputs], dx[:, :, :, inputs]
+                self._add_row(problem, seen, rows[:, :, :, r], there, scratch)
         out[...] = dx
+
+    def _add_row(
+        self, problem: ConvProblem, dy: Array, row: Array, dx: Array, scratch: Scratch
+    ) -> None:
+        """Add what one row of the kernel, ``(G, K, C, S)``, makes of the outputs it gave."""
+        G, K, C, *taps = row.shape
+        pixels = dy.shape[3:]
+        row = row.reshape(G, K, C * math.prod(taps))
+        # (N, G, C*S, P*Q) = (G, C*S, K) @ (N, G, K, P*Q)
+        shape = (problem.N, G, row.shape[2], math.prod(pixels))
+        dcol = scratch.array("columns", shape, dy.dtype)
+        matmul(row.swapaxes(1, 2), dy.reshape(problem.N, G, K, shape[3]), out=dcol)
+        dcol = dcol.reshape(problem.N, G, C, *taps, *pixels)
+        # Each row of outputs sees its own row of inputs: that axis is one of the leading ones.
+        add_back(np.moveaxis(dcol, 2 + problem.rank, 3), problem.axes[1:], dx)
 
     def kernel_grad(
         self, problem: ConvProblem, x: Array, dy: Array, *, out: Array, scratch: Scratch
@@ -98,10 +119,19 @@ class Im2col:
             return "it multiplies matrices of machine numbers; exact objects are for 'naive'"
         return why_no_sums(dtype)
 
-    def cost(self, problem: ConvProblem, direction: Direction, dtype: DType) -> Cost:
+    def cost(
+        self,
+        problem: ConvProblem,
+        direction: Direction,
+        dtype: DType,
+        whole: ConvProblem | None = None,
+    ) -> Cost:
         """Count the columns, and what the product writes before it goes to its place."""
         images = problem.N * problem.G
         columns = images * problem.C * problem.taps * problem.pixels
+        held = columns
+        if direction is Direction.INPUT_GRAD:  # those of one row of the kernel
+            held //= max(1, problem.kernel[0])
         y = images * problem.K * problem.pixels
         dx = images * problem.C * math.prod(problem.size)
         dw = problem.G * problem.K * problem.C * problem.taps
@@ -114,9 +144,9 @@ class Im2col:
         return Cost(
             multiplications=problem.products,
             bytes_moved=(2 * columns + 2 * beside) * dtype.itemsize,
-            workspace=(columns + beside + dw) * dtype.itemsize
-            + matmul_workspace(columns, y + dw, columns + beside, dtype)
+            workspace=(held + beside + dw) * dtype.itemsize
+            + matmul_workspace(held, y + dw, held + beside, dtype)
             + holes.workspace(problem, dtype),
             error_growth=problem.terms(direction) + 1,
-            calls=10 + problem.taps + images,
+            calls=10 + problem.taps + images * (columns // held if held else 1),
         )

@@ -38,8 +38,17 @@ class Algorithm(Protocol):
     def why_not(self, problem: ConvProblem, direction: Direction, dtype: DType) -> str | None:
         """Say in one sentence why it cannot serve, or None: it promises to be correct."""
 
-    def cost(self, problem: ConvProblem, direction: Direction, dtype: DType) -> Cost:
-        """Count what this problem would take, computed in one piece."""
+    def cost(
+        self,
+        problem: ConvProblem,
+        direction: Direction,
+        dtype: DType,
+        whole: ConvProblem | None = None,
+    ) -> Cost:
+        """Count what this problem would take, computed in one piece.
+
+        For a tile, ``whole`` is the problem for which the kernel was packed.
+        """
 
     def pack(self, problem: ConvProblem, direction: Direction, w: Array) -> Array:
         """Bring the kernel into the form the methods below take as ``w``."""

@@ -112,16 +112,21 @@ class Winograd:
             return f"it serves kernels of 3 in one or two axes (1 in others), not {problem.kernel}"
         return None
 
-    def cost(self, problem: ConvProblem, direction: Direction, dtype: DType) -> Cost:
+    def cost(
+        self,
+        problem: ConvProblem,
+        direction: Direction,
+        dtype: DType,
+        whole: ConvProblem | None = None,
+    ) -> Cost:
         """Count products, transforms and the arrays between them."""
-        count = _count(problem, direction, _filters(problem, direction))
-        # A small tile of a problem goes by the kernel that was packed for the whole of it.
-        most = _count(problem, direction, [_widest(a) for a in problem.axes])
+        # A tile's filtering is that of the whole, or a smaller one in a kernel's gradient.
+        count = _count(problem, direction, _filters(whole or problem, direction))
         return Cost(
             multiplications=count.multiplications,
             # Gathering and scattering jump about, and take as long as the transforms.
             bytes_moved=4 * count.elements * dtype.itemsize,
-            workspace=max(count.elements, most.elements) * dtype.itemsize,
+            workspace=count.elements * dtype.itemsize,
             error_growth=_growth(problem, direction),
             calls=count.calls,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from npconv.blas import can_hold
 from npconv.cli import values
 from npconv.cli.parser import Parser, typed
 from npconv.cli.terminal import Terminal
@@ -97,7 +98,7 @@ def _print_plan(plan: Plan, terminal: Terminal) -> None:
         say("plan_tiles", images=cut.images, groups=cut.groups, K=cut.K, C=cut.C, size=positions)
     )
     terminal.line()
-    rows = [["", *(say(f"column_{n}") for n in ("algorithm", "cost", "products")),
+    rows = [["", *(say(f"column_{n}") for n in ("algorithm", "time", "products")),
              say("column_workspace"), say("column_growth")]]  # fmt: skip
     reasons = []
     for candidate in choice.candidates:
@@ -108,15 +109,16 @@ def _print_plan(plan: Plan, terminal: Terminal) -> None:
             reasons.append(f"  {candidate.name}: {candidate.refusal}")
         else:
             rows.append([
-                mark, candidate.name, f"{cost.time:.3g}", f"{cost.multiplications:,}",
-                f"{candidate.workspace / 2**20:.2f} MiB", f"{cost.error_growth:.4g}",
+                mark, candidate.name, f"{1e3 * candidate.time:.3g}", f"{cost.multiplications:,}",
+                f"{candidate.workspace / 2**20:.2f} MiB", f"{choice.growth_of(candidate):.4g}",
             ])  # fmt: skip
     terminal.table(rows, right=(2, 3, 4, 5))
     for line in reasons:
         terminal.line(line)
     terminal.line()
     limit = f"{choice.settings.workspace_limit / 2**20:g}"
-    terminal.line(say("plan_notes", limit=limit))
+    unless = "" if can_hold() else say("plan_not_held")
+    terminal.line(say("plan_notes", unless=unless, limit=limit, tiles=choice.threads))
 
 
 def _as_dict(plan: Plan) -> dict[str, Any]:
@@ -140,10 +142,10 @@ def _as_dict(plan: Plan) -> dict[str, Any]:
                 "algorithm": candidate.name,
                 "able": not candidate.refusal,
                 "refusal": candidate.refusal,
-                "cost": candidate.cost.time,
+                "milliseconds_per_image": 1e3 * candidate.time,
                 "multiplications": candidate.cost.multiplications,
                 "workspace_bytes": candidate.workspace,
-                "error_growth": candidate.cost.error_growth,
+                "error_growth": choice.growth_of(candidate),
             }
             for candidate in choice.candidates
         ],

@@ -136,12 +136,15 @@ TEXTS: dict[str, str] = {
     ),
     "plan_unable": "not able",
     "plan_notes": (
-        "workspace: at most {limit} MiB\n"
-        "bits: an image's result does not depend on the batch it is in; it may depend on the\n"
-        "number of BLAS threads, which this engine does not hold"
+        "workspace: at most {limit} MiB; tiles computed at a time: {tiles}\n"
+        "bits: an image's result depends neither on the batch it is in nor on threads{unless}"
+    ),
+    "plan_not_held": (
+        ";\nbut BLAS, which nothing holds to one thread, may add in another order with more\n"
+        "of them (pip install threadpoolctl)"
     ),
     "column_algorithm": "algorithm",
-    "column_cost": "cost",
+    "column_time": "ms/image",
     "column_products": "products",
     "column_workspace": "workspace",
     "column_growth": "growth",

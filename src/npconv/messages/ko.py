@@ -133,12 +133,15 @@ TEXTS: dict[str, str] = {
     ),
     "plan_unable": "불가",
     "plan_notes": (
-        "작업 메모리: 최대 {limit} MiB\n"
-        "비트 재현: 이미지의 결과는 함께 계산하는 배치에 따라 달라지지 않습니다. 이 엔진이\n"
-        "고정하지 않는 BLAS 스레드 수에 따라서는 달라질 수 있습니다."
+        "작업 메모리: 최대 {limit} MiB, 동시에 계산하는 타일: {tiles}개\n"
+        "비트 재현: 이미지의 결과는 배치나 스레드 수에 따라 달라지지 않습니다.{unless}"
+    ),
+    "plan_not_held": (
+        "\n다만 지금은 BLAS의 스레드 수를 고정할 수 없어, 그 수가 바뀌면 더하는 순서가 달라질\n"
+        "수 있습니다(pip install threadpoolctl)."
     ),
     "column_algorithm": "알고리즘",
-    "column_cost": "비용",
+    "column_time": "이미지당 ms",
     "column_products": "곱셈",
     "column_workspace": "작업 메모리",
     "column_growth": "오차 증가율",

@@ -26,6 +26,7 @@ weights come from.
 from npconv.nn.batchnorm import BatchNorm
 from npconv.nn.checkpoint import CheckpointWarning
 from npconv.nn.conv import Conv1d, Conv2d, Conv3d
+from npconv.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from npconv.nn.data import stratified_split
 from npconv.nn.elementwise import Dropout, Flatten, ReLU
 from npconv.nn.evaluate import evaluate, predict
@@ -57,6 +58,9 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "CosineSchedule",
     "Dropout",
     "Epoch",

@@ -3,71 +3,68 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from npconv.errors import ShapeError
-from npconv.functional import Geometry, conv, conv_output_shape
+from npconv.functional import conv, conv_output_shape
 from npconv.gradients import ConvGradients, conv_backward
 from npconv.nn.init import as_generator, kaiming_normal, layer_dtype
 from npconv.nn.layer import Layer, real_array
 from npconv.options import per_axis, whole_number
-from npconv.problem import Array, ConvProblem
+from npconv.problem import Array
 
 # Any input size serves to check options that no input is known for yet.
 _SOME_SIZE = 2**31
 
 
-class _ConvNd(Layer):
-    """What the three have in common: everything but the rank."""
+class Convolution(Layer):
+    """What all of them have in common: everything but the rank, the function and its options."""
 
     rank: int
+    # The function, its gradients and its output's shape.
+    _function: Callable[..., Array]
+    _gradients: Callable[..., ConvGradients]
+    _shape: Callable[..., tuple[int, ...]]
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Any,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        *,
-        dtype: DTypeLike = np.float32,
-        rng: np.random.Generator | int | None = None,
-    ) -> None:
+    def _set(self, in_channels: Any, out_channels: Any, kernel_size: Any, groups: Any) -> int:
+        """Check and keep what a weight's shape comes from; return the groups."""
         self.in_channels = whole_number("in_channels", in_channels, at_least=1)
         self.out_channels = whole_number("out_channels", out_channels, at_least=1)
         self.kernel_size = per_axis("kernel_size", kernel_size, self.rank, at_least=1)
-        groups = whole_number("groups", groups, at_least=1)
+        self.groups = whole_number("groups", groups, at_least=1)
         for name, channels in (
             ("in_channels", self.in_channels),
             ("out_channels", self.out_channels),
         ):
-            if channels % groups:
+            if channels % self.groups:
                 raise ShapeError(
-                    f"groups must divide {name}, but {channels} % {groups} = "
-                    f"{channels % groups}; {name}={channels}, groups={groups}"
+                    f"groups must divide {name}, but {channels} % {self.groups} = "
+                    f"{channels % self.groups}; {name}={channels}, groups={self.groups}"
                 )
-        self.stride, self.padding, self.dilation = stride, padding, dilation
-        self.groups, self.padding_mode = groups, padding_mode
-        self._options: Geometry = {
-            "stride": stride,
-            "padding": padding,
-            "dilation": dilation,
-            "groups": groups,
-            "padding_mode": padding_mode,
-        }
-        shape = (self.out_channels, self.in_channels // groups, *self.kernel_size)
-        ConvProblem.of((1, self.in_channels, *(_SOME_SIZE,) * self.rank), shape, **self._options)
+        return self.groups
+
+    def _make(
+        self,
+        shape: tuple[int, ...],
+        fan_in: int,
+        options: dict[str, Any],
+        *,
+        bias: bool,
+        dtype: DTypeLike,
+        rng: np.random.Generator | int | None,
+    ) -> None:
+        """Check the options, and draw weights of this shape."""
+        self._options = options
+        self._shape((1, self.in_channels, *(_SOME_SIZE,) * self.rank), shape, **options)
+        for name, value in options.items():
+            setattr(self, name, value)
         self.dtype = layer_dtype(dtype)
-        self.bias: Array | None
-        self.weight = kaiming_normal(shape, math.prod(shape[1:]), self.dtype, as_generator(rng))
-        self.bias = np.zeros(out_channels, self.dtype) if bias else None
+        self.weight = kaiming_normal(shape, fan_in, self.dtype, as_generator(rng))
+        self.bias: Array | None = np.zeros(self.out_channels, self.dtype) if bias else None
         self.weight_grad: Array | None = None
         self.bias_grad: Array | None = None
 
@@ -75,7 +72,7 @@ class _ConvNd(Layer):
         """Convolve `input`, ``(N, in_channels, *spatial)``, in the layer's dtype."""
         x = real_array("input", input)
         self._check_rank(x.shape)
-        y: Array = conv(x, self.weight, self.bias, dtype=self.dtype, **self._options)
+        y = self._function(x, self.weight, self.bias, dtype=self.dtype, **self._options)
         self.cache = x
         return y
 
@@ -90,7 +87,7 @@ class _ConvNd(Layer):
     def _backward(self, grad_output: Any, *needs: str) -> ConvGradients:
         x = self._needs_forward()
         needs = (*needs, "kernel") if self.bias is None else (*needs, "kernel", "bias")
-        grads = conv_backward(
+        grads = self._gradients(
             real_array("grad_output", grad_output),
             x,
             self.weight,
@@ -104,7 +101,7 @@ class _ConvNd(Layer):
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Tell the output's shape."""
         self._check_rank(input_shape)
-        return conv_output_shape(input_shape, self.weight.shape, **self._options)
+        return self._shape(input_shape, self.weight.shape, **self._options)
 
     def _check_rank(self, input_shape: tuple[int, ...]) -> None:
         if len(input_shape) != self.rank + 2:
@@ -123,7 +120,7 @@ class _ConvNd(Layer):
 
     def __repr__(self) -> str:
         shown = [str(self.in_channels), str(self.out_channels), f"{self.kernel_size}"]
-        usual = {"padding": 0, "padding_mode": "zeros"}
+        usual = {"padding": 0, "output_padding": 0, "padding_mode": "zeros"}
         shown += [
             f"{name}={value!r}"
             for name, value in self._options.items()
@@ -137,6 +134,40 @@ class _ConvNd(Layer):
 def _named(weight: Array | None, bias: Array | None) -> dict[str, Array]:
     pairs = {"weight": weight, "bias": bias}
     return {name: array for name, array in pairs.items() if array is not None}
+
+
+class _ConvNd(Convolution):
+    """The convolutions, of any rank."""
+
+    _function = staticmethod(conv)
+    _gradients = staticmethod(conv_backward)
+    _shape = staticmethod(conv_output_shape)
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        *,
+        dtype: DTypeLike = np.float32,
+        rng: np.random.Generator | int | None = None,
+    ) -> None:
+        groups = self._set(in_channels, out_channels, kernel_size, groups)
+        shape = (self.out_channels, self.in_channels // groups, *self.kernel_size)
+        options = {
+            "stride": stride,
+            "padding": padding,
+            "dilation": dilation,
+            "groups": groups,
+            "padding_mode": padding_mode,
+        }
+        self._make(shape, math.prod(shape[1:]), options, bias=bias, dtype=dtype, rng=rng)
 
 
 class Conv1d(_ConvNd):

@@ -1,0 +1,195 @@
+"""Fit what products, bytes and calls take, and say how well the planner chooses by it.
+
+Every able algorithm runs every problem of `layers` in all three directions, in float32 on
+one thread. For each algorithm and direction the counts of `Cost` are then fitted to the
+medians of these times, by least squares of the relative error with rates that are not
+negative.
+
+Run it with ``make fit-cost``. It rewrites ``src/npconv/rates.py``, and records
+``benchmarks/results/fit_cost.json``: times, estimates, and auto's time divided by the best
+able algorithm's.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import nnls
+
+import npconv
+from layers import LAYERS, OTHERS, Problem
+from machine import machine
+from npconv.planner import Candidate
+from npconv.problem import Direction
+
+ROOT = Path(__file__).parent.parent
+RESULT = ROOT / "benchmarks" / "results" / "fit_cost.json"
+RATES = ROOT / "src" / "npconv" / "rates.py"
+ROUNDS, ROUNDS_OF_SLOW = 7, 2
+SLOW = 0.1  # seconds of what is not among the fast ones anyway
+SECONDS = 0.2  # loops that would take longer are not run
+
+
+def cases(problem: Problem) -> list[tuple[Direction, list[np.ndarray]]]:
+    """Give the two operands of each direction."""
+    x, w, options = problem
+    y = npconv.conv_output_shape(x, w, **options)
+    rng = np.random.default_rng(0)
+    shapes = {
+        Direction.FORWARD: (x, w),
+        Direction.INPUT_GRAD: (y, w),
+        Direction.KERNEL_GRAD: (y, x),
+    }
+    return [
+        (direction, [rng.standard_normal(shape).astype(np.float32) for shape in pair])
+        for direction, pair in shapes.items()
+    ]
+
+
+def plan(problem: Problem, direction: Direction, algorithm: str = "auto") -> npconv.Plan:
+    """Plan one of the directions."""
+    x, w, options = problem
+    return npconv.plan_conv(x, w, direction=direction.value, algorithm=algorithm, **options)
+
+
+def able(problem: Problem, direction: Direction) -> list[Candidate]:
+    """List who can serve; the loops only where they would not take for ever."""
+    candidates = plan(problem, direction).choice.candidates
+    return [c for c in candidates if not c.refusal and 3e-6 * c.cost.calls < SECONDS]
+
+
+def medians(calls: dict[str, Callable[[], Any]]) -> dict[str, float]:
+    """Time calls in turns; seconds."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    slow = set()
+    for name, call in calls.items():
+        start = time.perf_counter()
+        call()
+        if time.perf_counter() - start > SLOW:
+            slow.add(name)
+    for i in range(ROUNDS):
+        for name, call in calls.items():
+            if i >= ROUNDS_OF_SLOW and name in slow:
+                continue
+            repeats, start = 0, time.perf_counter()
+            while repeats < 1 or time.perf_counter() - start < 0.005:
+                call()
+                repeats += 1
+            seconds[name].append((time.perf_counter() - start) / repeats)
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def measure() -> list[dict[str, Any]]:
+    """Time every able algorithm on every problem."""
+    rows = []
+    for name, problem in {**LAYERS, **OTHERS}.items():
+        for direction, operands in cases(problem):
+            candidates = able(problem, direction)
+            calls: dict[str, Callable[[], Any]] = {}
+            for candidate in candidates:
+                run = plan(problem, direction, candidate.name)
+                calls[candidate.name] = partial(run, *operands)
+            times = medians(calls)
+            print(name, direction.value, {k: round(1e3 * t, 2) for k, t in times.items()})
+            sys.stdout.flush()
+            rows += [
+                {
+                    "problem": name,
+                    "direction": direction.value,
+                    "algorithm": c.name,
+                    "counts": [c.cost.multiplications, c.cost.bytes_moved, c.cost.calls],
+                    "milliseconds": round(1e3 * times[c.name], 4),
+                }
+                for c in candidates
+            ]
+    return rows
+
+
+def fit(rows: list[dict[str, Any]]) -> dict[tuple[str, str], list[float]]:
+    """Find the rates of each algorithm and direction, in nanoseconds."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["algorithm"], row["direction"]), []).append(row)
+    rates = {}
+    for key, members in groups.items():
+        counts = np.array([row["counts"] for row in members], float)
+        nanoseconds = np.array([1e6 * row["milliseconds"] for row in members])
+        relative = counts / nanoseconds[:, np.newaxis]
+        scale = relative.max(axis=0)
+        found, _ = nnls(relative / scale, np.ones(len(members)))
+        rates[key] = [float(f"{rate:.3g}") for rate in found / scale]
+    return rates
+
+
+def judge(rows: list[dict[str, Any]], rates: dict[tuple[str, str], list[float]]) -> dict[str, Any]:
+    """Divide the time of what these rates choose by that of the fastest."""
+    cases: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        row["estimate"] = round(
+            1e-6 * float(np.dot(row["counts"], rates[row["algorithm"], row["direction"]])), 4
+        )
+        cases.setdefault((row["problem"], row["direction"]), []).append(row)
+    ratios = {}
+    for key, members in cases.items():
+        chosen = min(members, key=lambda row: row["estimate"])
+        best = min(members, key=lambda row: row["milliseconds"])
+        ratios[" ".join(key)] = round(chosen["milliseconds"] / best["milliseconds"], 3)
+    layers = [ratio for name, ratio in ratios.items() if name.split()[0] in LAYERS]
+    return {
+        "auto_over_best": dict(sorted(ratios.items(), key=lambda item: -item[1])),
+        "layers": {"median": float(np.median(layers)), "p95": float(np.quantile(layers, 0.95))},
+        "all": {
+            "median": float(np.median(list(ratios.values()))),
+            "p95": float(np.quantile(list(ratios.values()), 0.95)),
+        },
+    }
+
+
+def write_rates(rates: dict[tuple[str, str], list[float]]) -> None:
+    """Rewrite the module that the planner reads."""
+    where = machine()
+    lines = [
+        '"""What counts take, in nanoseconds: written by ``benchmarks/fit_cost.py``, not by hand.',
+        "",
+        f"{where['cpu']}, one thread, NumPy {where['numpy']}, {where['date']}.",
+        '"""',
+        "",
+        "# (algorithm, direction): a product, a byte moved, a call; in float32.",
+        "RATES: dict[tuple[str, str], tuple[float, float, float]] = {",
+    ]
+    for (name, direction), (product, byte, call) in rates.items():
+        lines.append(f'    ("{name}", "{direction}"): ({product!r}, {byte!r}, {call!r}),')
+    RATES.write_text("\n".join([*lines, "}", ""]), encoding="utf-8")
+
+
+def main() -> None:
+    """Measure or read, fit, write."""
+    parser = argparse.ArgumentParser(description="fit the planner's rates")
+    parser.add_argument("--refit", action="store_true", help="from the times recorded before")
+    if parser.parse_args().refit:
+        recorded = json.loads(RESULT.read_text(encoding="utf-8"))
+        rows, where = recorded["times"], recorded["machine"]
+    else:
+        with npconv.settings(threads=1):
+            rows, where = measure(), machine()
+    rates = fit(rows)
+    verdict = judge(rows, rates)
+    write_rates(rates)
+    record = {"machine": where, "rates": {" ".join(k): v for k, v in rates.items()}, **verdict}
+    RESULT.write_text(json.dumps({**record, "times": rows}, indent=1) + "\n", encoding="utf-8")
+    for key in ("layers", "all"):
+        print(
+            f"auto over best, {key}: median {verdict[key]['median']:.3f}, "
+            f"95th percentile {verdict[key]['p95']:.3f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

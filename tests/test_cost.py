@@ -1,0 +1,52 @@
+"""What the planner compares by: the recorded measurements, and times made of counts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from npconv import algorithms
+from npconv.cost import Cost, seconds
+from npconv.problem import Direction
+from npconv.rates import RATES
+
+RECORD = Path(__file__).parent.parent / "benchmarks" / "results" / "fit_cost.json"
+
+
+@pytest.fixture(scope="module")
+def record() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(RECORD.read_text(encoding="utf-8"))
+    return found
+
+
+def test_rates_are_those_recorded(record: dict[str, Any]) -> None:
+    recorded = {tuple(key.split()): tuple(rates) for key, rates in record["rates"].items()}
+    assert recorded == RATES
+    assert set(RATES) == {(name, d.value) for name in algorithms() for d in Direction}
+    assert record["machine"]["cpu"]
+    assert record["machine"]["date"]
+
+
+def test_the_record_says_how_well_auto_chooses(record: dict[str, Any]) -> None:
+    assert len(record["auto_over_best"]) == len(
+        {(r["problem"], r["direction"]) for r in record["times"]}
+    )
+    assert record["layers"]["median"] == 1.0
+    assert record["layers"]["p95"] < 1.2
+    assert record["all"]["p95"] < 1.2
+
+
+def test_seconds_grow_with_what_is_counted() -> None:
+    few = Cost(10**6, 10**6, 0, 1.0, 100)
+    for name, direction in RATES:
+        times = [
+            seconds(name, direction, cost, np.dtype(dtype))
+            for dtype in ("f4", "f8")
+            for cost in (few, few._replace(multiplications=10**8, bytes_moved=10**8, calls=10**4))
+        ]
+        assert 0 < times[0] < times[1]
+        assert times[0] <= times[2] < times[3]
