@@ -33,6 +33,7 @@ help:
 	@echo "make demo LANGUAGE=ko  the same in Korean"
 	@echo "make test              the tests, examples in docstrings and docs included"
 	@echo "make test ARGS='-k im2col tests/test_core.py'   some of them"
+	@echo "make problems          all 10,000 random problems against the reference (a test run takes 1,000)"
 	@echo "make lint              ruff: rules and format"
 	@echo "make types             mypy, strict"
 	@echo "make check             lint, types and test"
@@ -52,6 +53,10 @@ demo: $(VENV)/demo.stamp
 .PHONY: test
 test: $(VENV)/dev.stamp
 	$(PY) -m pytest $(or $(ARGS),$(PYTEST_FLAGS))
+
+.PHONY: problems
+problems: $(VENV)/dev.stamp
+	NPCONV_EVERY_PROBLEM=1 $(PY) -m pytest $(PYTEST_FLAGS) tests/test_random_problems.py
 
 .PHONY: lint
 lint: $(VENV)/dev.stamp

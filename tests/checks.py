@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import npconv
+from dtypes import HALVES, RESULTS, dtype_of, exact_numbers, normal_numbers, widened
 from npconv.algorithms import REGISTRY
 from npconv.plan import Plan
 from oracle import Array
@@ -67,7 +68,13 @@ def small_integers(problem: RandomProblem, seed: int) -> Operands:
 
 def normals(problem: RandomProblem, seed: int, dtype: Any) -> Operands:
     rng = np.random.default_rng(seed)
-    return draw(problem, lambda shape: rng.standard_normal(shape).astype(dtype))
+    return draw(problem, lambda shape: normal_numbers(rng, dtype, shape))
+
+
+def exact(problem: RandomProblem, seed: int, name: str) -> Operands:
+    """Numbers of a dtype that has a name in `dtypes`, whose sums are exact."""
+    rng, terms = np.random.default_rng(seed), len(problem.oracle.terms)
+    return draw(problem, lambda shape: exact_numbers(rng, name, shape, terms))
 
 
 def with_specials(problem: RandomProblem, seed: int, dtype: Any) -> Operands:
@@ -149,7 +156,7 @@ def plans(problem: RandomProblem, algorithm: str, dtype: Any) -> dict[str, Plan]
 
 def serves(problem: RandomProblem, algorithm: str, dtype: Any = np.float64) -> bool:
     """Whether an algorithm is able; what it is not, it says (and need not be tested for)."""
-    if algorithm in ("auto", *DIRECT):  # these serve everything here
+    if algorithm in ("auto", "naive"):  # these serve everything
         return True
     try:
         plans(problem, algorithm, dtype)
@@ -161,7 +168,7 @@ def serves(problem: RandomProblem, algorithm: str, dtype: Any = np.float64) -> b
 def bounds(problem: RandomProblem, data: Operands, algorithm: str, dtype: Any) -> Results:
     """The error allowed to each of the results, from the growth the plans state."""
     planned = plans(problem, algorithm, dtype)
-    magnitude = expected(problem, data.each(np.abs))
+    magnitude = expected(problem, data.each(widened).each(np.abs))
     # The bias's gradient is a plain sum.
     per_channel = data.dy.size // max(problem.out_channels, 1)
     allowed = {"conv_backward bias": bound(magnitude["conv_backward bias"], dtype, per_channel)}
@@ -227,6 +234,25 @@ def check_equal(
             np.testing.assert_array_equal(result[exact], right[name][exact], message)
 
 
+def check_exact(
+    problem: RandomProblem, seed: int, name: str, algorithms: Sequence[str] = ALGORITHMS
+) -> None:
+    """Exact sums of any dtype come out bit for bit, from every direct summation that serves."""
+    data = exact(problem, seed, name)
+    right, dtype = expected(problem, data.each(widened)), data.x.dtype
+    for algorithm in algorithms:
+        if algorithm not in ("auto", *DIRECT) or not serves(problem, algorithm, dtype):
+            continue
+        with npconv.settings(accuracy="strict"):
+            results = computed(problem, data, algorithm)
+        for key, result in results.items():
+            wanted, message = right[key], f"{key} by {algorithm} of {name}"
+            same_kind(result, wanted, dtype_of(RESULTS[name]), message)
+            if name in HALVES:
+                wanted = widened(wanted.astype(result.dtype))
+            np.testing.assert_array_equal(widened(result), wanted, message)
+
+
 def check_bounds(
     problem: RandomProblem,
     seed: int,
@@ -235,7 +261,9 @@ def check_bounds(
 ) -> None:
     """Standard normals, each element within the error its algorithm states."""
     data = normals(problem, seed, dtype)
-    right = expected(problem, data, exact=True)
+    wide = data.each(widened)
+    # Complex sums in double precision are exact enough for single.
+    right = expected(problem, wide, exact=wide.x.dtype.kind != "c")
     for algorithm in algorithms:
         if not serves(problem, algorithm, dtype):
             continue
@@ -243,7 +271,7 @@ def check_bounds(
         needs = SUBSETS[seed % len(SUBSETS)]
         for name, result in computed(problem, data, algorithm, needs).items():
             same_kind(result, right[name], dtype, name)
-            error = np.abs(result.astype(np.float64) - right[name])
+            error = np.abs(widened(result) - right[name])
             worst = np.max(error / np.maximum(allowed[name], 1e-300), initial=0)
             assert worst <= 1, f"{name} by {algorithm}: {worst:.3g} of the bound"
 
@@ -251,12 +279,14 @@ def check_bounds(
 def check_problem(
     problem: RandomProblem, seed: int, algorithms: Sequence[str] = ALGORITHMS
 ) -> None:
-    """All directions: exact on small integers, within bounds on normals."""
+    """All directions: exact on small integers, also of some other dtype, and within bounds."""
     with repeatable(f"check_problem({problem!r}, {seed})"):
         shapes = problem.input_shape, problem.kernel_shape
         assert npconv.conv_output_shape(*shapes, **problem.options) == problem.output_shape
         check_equal(problem, small_integers(problem, seed), algorithms)
-        for dtype in (np.float32, np.float64):
+        check_exact(problem, seed, list(RESULTS)[seed % len(RESULTS)], algorithms)
+        other = dtype_of(("float16", "bfloat16", "complex64")[seed % 3])
+        for dtype in (np.float32, np.float64, other):
             check_bounds(problem, seed, dtype, algorithms)
 
 

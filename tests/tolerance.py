@@ -10,21 +10,27 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
+import ml_dtypes
 
 from oracle import Array
 
 
 def unit_roundoff(dtype: Any) -> float:
     """Half the distance from 1 to the next number: the worst relative error of one rounding."""
-    return float(np.finfo(dtype).eps) / 2
+    return float(finfo(dtype).eps) / 2
+
+
+def finfo(dtype: Any) -> Any:
+    """What NumPy tells of its floats, of bfloat16 too."""
+    return ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call] # it comes without types
 
 
 def bound(magnitude: Array, dtype: Any, growth: float) -> Array:
     """The largest error allowed to each element.
 
     `magnitude` is the sum of |products|.  What a result is compared with is itself the exact
-    value rounded to float64, which is granted on top.
+    value rounded to float64, which is granted on top, and so is what is too small for `dtype`.
     """
     allowed: Array = (growth * unit_roundoff(dtype) + unit_roundoff(float)) * magnitude
+    allowed += float(finfo(dtype).smallest_subnormal)
     return allowed

@@ -1,4 +1,31 @@
-"""The gradients of convolution, of any rank and with every option of `conv`."""
+"""The gradients of convolution, of any rank and with every option of `conv`.
+
+With padding zeros both are convolutions themselves, so derivatives of any order are. Along
+an axis, output ``p`` reads input ``t`` through kernel element ``r`` where
+
+    p * stride + r * dilation  =  t * input_dilation + low
+
+One equation in three indices: whichever is wanted, the other two are summed over. With
+``r' = R - 1 - r``, the kernel turned round, and ``reach = (R - 1) * dilation + 1`` it reads
+
+    t * input_dilation + r' * dilation  =  p * stride + (reach - 1 - low)
+    r * dilation + p * stride           =  t * input_dilation + low
+
+The first gives the input's gradient: ``conv(dY, turned kernel)``, with ``stride`` and
+``input_dilation`` exchanged, and channels ``O`` and ``I`` of the kernel. The second gives the
+kernel's: ``conv(X, dY)``, with ``stride`` and ``dilation`` exchanged, batch and channels, and so
+``groups`` and ``batch_groups``. The high pads follow from the sizes:
+
+    (size - 1) * input_dilation + reach - ((P - 1) * stride + 1) - (reach - 1 - low)
+    (R - 1) * dilation + (P - 1) * stride + 1 - ((size - 1) * input_dilation + 1) - low
+
+Where the stride does not divide, the last inputs are never read: in the first the pad grows
+by them, and they see zeros alone; in the second it shrinks by them, and they are cropped.
+
+The other padding modes are a gathering before the convolution, and a fold after its
+gradient. `ConvProblem.turned` is the first rule; algorithms that need no second one take
+sums over ``p`` as they come.
+"""
 
 from __future__ import annotations
 
