@@ -17,7 +17,8 @@ import numpy as np
 from npconv import functional, gradients, pooling, transposed
 from npconv.arrays import as_array
 from npconv.differences import numerical_gradient
-from npconv.errors import DTypeError, ShapeError, UnsupportedError
+from npconv.errors import DTypeError, ShapeError, UnsupportedError, show
+from npconv.options import finite_number, whole_number
 from npconv.problem import Array
 
 DIRECTIONS = 4
@@ -32,8 +33,8 @@ class GradcheckEntry(NamedTuple):
     directional_error: float
     elementwise_error: float
     worst: tuple[int, ...]
-    analytic: float
-    numeric: float
+    analytic: float | complex
+    numeric: float | complex
     holds: bool
 
 
@@ -83,7 +84,7 @@ def gradcheck(
     rtol: float = 1e-6,
     seed: int = 0,
 ) -> GradcheckReport:
-    """Compare analytic gradients with central differences, in float64.
+    """Compare analytic gradients with central differences, in double precision.
 
     Parameters
     ----------
@@ -93,7 +94,9 @@ def gradcheck(
         through `functools.partial`), or a layer with ``forward`` and ``backward``, whose
         parameters are then checked as well.
     inputs : sequence of array_like
-        Real arrays where to check; copied to float64, never written to.
+        Arrays where to check; copied to float64 or complex128, never written to. A complex
+        gradient is PyTorch's: the derivative by the real part plus i times that by the
+        imaginary part. Of a real input's gradient the real part counts.
     grads : callable, optional
         ``grads(grad_output, *inputs)`` gives a tuple, one gradient for each input, or None
         for what is not to be checked.
@@ -115,7 +118,8 @@ def gradcheck(
     UnsupportedError
         No backward function is known for ``f``.
     ShapeError, DTypeError
-        A gradient of the wrong shape, or inputs that are not real.
+        A gradient of the wrong shape, inputs or results that are not numbers, an argument
+        of the wrong kind.
 
     Examples
     --------
@@ -128,8 +132,10 @@ def gradcheck(
     >>> bool(npconv.gradcheck(npconv.conv, (x, w), wrong))
     False
     """
-    values = [_as_real(f"inputs[{i}]", value) for i, value in enumerate(inputs)]
-    rng = np.random.default_rng(seed)
+    values = _check_inputs(inputs)
+    rtol = _positive("rtol", rtol)
+    h = None if h is None else _positive("h", h)
+    rng = np.random.default_rng(whole_number("seed", seed, at_least=0))
     names = [f"inputs[{i}]" for i in range(len(values))]
     if grads is None and hasattr(f, "forward") and hasattr(f, "backward"):
         layer_names, parameters = _parameters(f)
@@ -138,30 +144,29 @@ def gradcheck(
         variables = [*values, *parameters]  # parameters are live: perturbing them is enough
     else:
         function, variables = f, values
-        grads = grads or _backward_of(f)
+        grads = _backward_of(f) if grads is None else grads
+    for name, called in (("f", function), ("grads", grads)):
+        if not callable(called):
+            raise DTypeError(f"{name} must be callable, but {name}={show(called)}")
 
     def output() -> Array:
-        return np.asarray(function(*values))
+        return as_array("the result of f", function(*values))
 
-    v = rng.standard_normal(output().shape)
+    v = _normals(rng, output())
     analytic = grads(v, *values)
-    if len(analytic) != len(variables):
+    if not isinstance(analytic, Sequence) or len(analytic) != len(variables):
+        count = f" of {len(analytic)}" if isinstance(analytic, Sequence) else ""
         raise ShapeError(
-            f"grads must return one gradient for each of the {len(variables)} inputs, "
-            f"but it returned {len(analytic)}"
+            f"grads must return a tuple of one gradient for each of the {len(variables)} inputs, "
+            f"but it returned a {type(analytic).__name__}{count}"
         )
     entries = []
     for name, x, dx in zip(names, variables, analytic, strict=True):
         if dx is not None:
             step = _default_step(x) if h is None else h
-            gradient = np.array(dx, dtype=np.float64)
-            if gradient.shape != x.shape:
-                raise ShapeError(
-                    f"the gradient of {name} must have its shape {x.shape}, "
-                    f"but it has {gradient.shape}"
-                )
+            gradient = _as_gradient(name, dx, x)
             entries.append(
-                _compare(name, lambda: np.vdot(v, output()), x, gradient, step, rtol, rng)
+                _compare(name, lambda: np.vdot(v, output()).real, x, gradient, step, rtol, rng)
             )
     return GradcheckReport(tuple(entries), rtol)
 
@@ -176,11 +181,10 @@ def _compare(
     rng: np.random.Generator,
 ) -> GradcheckEntry:
     """Compare the gradient of ``loss`` at ``x`` both ways."""
-    numeric = numerical_gradient(loss, x, h)
+    numeric = _numeric(loss, x, h)
     scale = max(np.abs(gradient).max(initial=0), np.abs(numeric).max(initial=0))
     directional = max(
-        _directional_error(loss, x, gradient, h, rng.standard_normal(x.shape))
-        for _ in range(DIRECTIONS)
+        _directional_error(loss, x, gradient, h, _normals(rng, x)) for _ in range(DIRECTIONS)
     )
     error = np.abs(gradient - numeric)
     worst: tuple[int, ...] = ()
@@ -195,8 +199,8 @@ def _compare(
         directional_error=directional,
         elementwise_error=relative,
         worst=worst,
-        analytic=float(gradient[worst]) if error.size else 0.0,
-        numeric=float(numeric[worst]) if error.size else 0.0,
+        analytic=gradient[worst].item() if error.size else 0.0,
+        numeric=numeric[worst].item() if error.size else 0.0,
         holds=bool(relative <= rtol and directional <= rtol),
     )
 
@@ -218,9 +222,23 @@ def _directional_error(
     finally:
         x[...] = kept
     numeric = (above - below) / (2 * h)
-    analytic = float(np.vdot(gradient, direction))
+    analytic = float(np.vdot(gradient, direction).real)
     scale = float(np.linalg.norm(gradient))
     return abs(analytic - numeric) / scale if scale else abs(numeric)
+
+
+def _numeric(loss: Callable[[], Any], x: Array, h: float) -> Array:
+    """Differences by each element; by real and imaginary part where it has both."""
+    if x.dtype.kind != "c":
+        return numerical_gradient(loss, x, h)
+    reals = x.reshape(-1).view(np.float64)  # of the same memory: inputs are contiguous copies
+    return numerical_gradient(loss, reals, h).view(x.dtype).reshape(x.shape)
+
+
+def _normals(rng: np.random.Generator, like: Array) -> Array:
+    """Draw standard normals of an array's shape, complex ones if it is."""
+    numbers = rng.standard_normal(like.shape)
+    return numbers + 1j * rng.standard_normal(like.shape) if like.dtype.kind == "c" else numbers
 
 
 def _default_step(x: Array) -> float:
@@ -229,11 +247,42 @@ def _default_step(x: Array) -> float:
     return float(np.finfo(np.float64).eps ** (1 / 3)) * max(1.0, largest)
 
 
-def _as_real(name: str, value: Any) -> Array:
-    array = as_array(name, value)
-    if array.dtype.kind not in "buif":
-        raise DTypeError(f"{name} must hold real numbers, but its dtype is {array.dtype}")
-    return np.array(array, dtype=np.float64)
+def _check_inputs(inputs: Any) -> list[Array]:
+    """Copy the inputs in double precision."""
+    if not isinstance(inputs, Sequence) or isinstance(inputs, str | bytes):
+        raise DTypeError(
+            "inputs must be a tuple or list of arrays, one for each argument of f, but it is of "
+            f"type {type(inputs).__name__}"
+        )
+    values = []
+    for i, value in enumerate(inputs):
+        array = as_array(f"inputs[{i}]", value)
+        if array.dtype.kind == "O":
+            raise DTypeError(
+                f"inputs[{i}] must hold machine numbers, but its dtype is {array.dtype}"
+            )
+        kind = np.complex128 if array.dtype.kind == "c" else np.float64
+        values.append(np.array(array, dtype=kind, order="C"))
+    return values
+
+
+def _as_gradient(name: str, dx: Any, x: Array) -> Array:
+    """Check a gradient against its variable; of a real one the real part counts."""
+    gradient = as_array(f"the gradient of {name}", dx)
+    if gradient.shape != x.shape:
+        raise ShapeError(
+            f"the gradient of {name} must have its shape {x.shape}, but it has {gradient.shape}"
+        )
+    if gradient.dtype.kind == "c" and x.dtype.kind != "c":
+        gradient = gradient.real
+    return gradient.astype(x.dtype)
+
+
+def _positive(name: str, value: Any) -> float:
+    number = finite_number(name, value)
+    if number <= 0:
+        raise UnsupportedError(f"{name} must be positive, but {name}={show(value)}")
+    return number
 
 
 # ---- backward functions that are known -----------------------------------------------------
