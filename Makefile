@@ -40,9 +40,10 @@ help:
 	@echo "make format            let ruff mend what it can"
 	@echo "make docs              bring the blocks that quote sources up to date"
 	@echo "make package           sdist and wheel; the wheel installed with NumPy alone"
-	@echo "make referees          PyTorch's, JAX's, ONNX's and SciPy's own cases against npconv"
+	@echo "make referees          PyTorch's, JAX's, ONNX's and SciPy's cases, and ONNX Runtime, against npconv"
 	@echo "make bench-import      import npconv against import numpy"
 	@echo "make fit-cost          fit the planner's rates to this machine (ten minutes, nothing beside it)"
+	@echo "make errors            the largest errors seen, beside the stated bounds (twenty minutes)"
 	@echo "make hooks             run lint and types before each commit"
 	@echo "make clean             remove all that these commands made"
 
@@ -101,6 +102,10 @@ bench-import: $(VENV)/demo.stamp
 fit-cost: $(VENV)/dev.stamp
 	OPENBLAS_NUM_THREADS=1 $(PY) benchmarks/fit_cost.py $(ARGS)
 
+.PHONY: errors
+errors: $(VENV)/dev.stamp
+	OPENBLAS_NUM_THREADS=1 $(PY) tests/error_table.py
+
 .PHONY: hooks
 hooks: $(VENV)/dev.stamp
 	$(PY) -m pre_commit install
@@ -137,7 +142,7 @@ $(VENV)/dev.stamp: pyproject.toml $(VENV)/made.stamp
 	@touch $(VENV)/demo.stamp $@
 
 $(REFEREES)/referees.stamp: pyproject.toml referees/requirements.txt
-	@echo "Installing the referees (PyTorch, JAX, ONNX, SciPy; once, some minutes)"
+	@echo "Installing the referees (PyTorch, JAX, ONNX, ONNX Runtime, SciPy; once, some minutes)"
 	@$(MAKE) --no-print-directory VENV=$(REFEREES) $(REFEREES)/made.stamp
 	@$(REFEREES)/$(BIN)/python -m pip --disable-pip-version-check --quiet install --editable . --requirement referees/requirements.txt
 	@touch $@

@@ -19,9 +19,11 @@ REFEREES = {
     "gradcheck": "referees.pytorch_gradcheck",
     "jax": "referees.jax_lax",
     "onnx": "referees.onnx_nodes",
+    "onnxruntime": "referees.onnx_runtime",
+    "features": "referees.features",
     "scipy": "referees.scipy_signal",
 }
-WIDTHS = "{:<10} {:>7} {:>7} {:>12} {:>9} {:>8}"
+WIDTHS = "{:<11} {:>7} {:>7} {:>12} {:>9} {:>8}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

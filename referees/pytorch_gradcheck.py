@@ -4,7 +4,7 @@ Convolution is trilinear in what flows forward and back: with ``L = <dy, f(x, w)
 gradients of ``f`` and of its gradients are again ``f`` and its two gradients. So three
 functions of autograd, each of which names the other two, differentiate without end, and for
 complex numbers too, as npconv conjugates like PyTorch. im2col and col2im are linear, and
-each the other's gradient; so are avg_pool and its backward.
+each the other's gradient; so are avg_pool and its backward. max_pool is differentiated once.
 
 The problems are OpInfo's convolution samples, and one for each option that PyTorch lacks.
 """
@@ -54,6 +54,7 @@ UNFOLDINGS: tuple[dict[str, Any], ...] = (
     {"stride": 2, "padding": 1},
     {"dilation": 2, "padding": 1},
 )
+SHAPES: tuple[tuple[int, ...], ...] = ((2, 3, 7), (2, 2, 5, 4), (1, 2, 4, 3, 3))
 POOLINGS: tuple[dict[str, Any], ...] = (
     {},
     {"stride": 1, "padding": 1},
@@ -72,6 +73,11 @@ def cases() -> Iterator[Case]:
     for name, linear, x in _linear_problems():
         call = partial(_Linear.apply, *linear)
         yield from _checks(name, call, _operands(torch.float64, x))
+    for shape in SHAPES:
+        for options in POOLINGS:
+            call = partial(_MaxPool.apply, {"kernel_size": 2, **options})
+            run = partial(_run, torch.autograd.gradcheck, call, _operands(torch.float64, shape))
+            yield Case(f"max_pool {shape} {options} gradcheck", run)
 
 
 def _checks(
@@ -110,8 +116,7 @@ def _bilinear_problems() -> Iterator[tuple[str, Operation, tuple[int, ...], tupl
 
 
 def _linear_problems() -> Iterator[tuple[str, tuple[Any, Any], tuple[int, ...]]]:
-    shapes: tuple[tuple[int, ...], ...] = ((2, 3, 7), (2, 2, 5, 4), (1, 2, 4, 3, 3))
-    for shape in shapes:
+    for shape in SHAPES:
         for options in UNFOLDINGS:
             to_col = partial(npconv.im2col, kernel_size=2, **options)
             to_image = partial(npconv.col2im, input_shape=shape, kernel_size=2, **options)
@@ -196,6 +201,23 @@ class _Linear(torch.autograd.Function):  # type: ignore[misc] # torch is not the
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         run, adjoint = ctx.both
         return None, None, _Linear.apply(adjoint, run, gradient)
+
+
+class _MaxPool(torch.autograd.Function):  # type: ignore[misc] # torch is not there for mypy
+    """Max pooling, differentiated once: npconv has no gradient of its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, options: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
+        ctx.options = options
+        ctx.save_for_backward(x)
+        return torch.from_numpy(pooling.max_pool(_array(x), **options))
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator] # as above
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (x,) = ctx.saved_tensors
+        dx = pooling.max_pool_backward(_array(gradient), _array(x), **ctx.options)
+        return None, torch.from_numpy(dx)
 
 
 def _array(tensor: torch.Tensor) -> Array:

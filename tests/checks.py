@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import combinations
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,10 @@ def normals(problem: RandomProblem, seed: int, dtype: Any) -> Operands:
 
 def exact(problem: RandomProblem, seed: int, name: str) -> Operands:
     """Numbers of a dtype that has a name in `dtypes`, whose sums are exact."""
-    rng, terms = np.random.default_rng(seed), len(problem.oracle.terms)
+    rng, oracle = np.random.default_rng(seed), problem.oracle
+    taps, pixels = (prod(getattr(axis, n) for axis in oracle.axes) for n in ("kernel", "out"))
+    # What any of the directions may add up, padding and holes counted.
+    terms = 1 + max(taps * oracle.w["I"], taps * oracle.w["O"], pixels * oracle.y["N"])
     return draw(problem, lambda shape: exact_numbers(rng, name, shape, terms))
 
 
@@ -297,6 +301,38 @@ def check_specials(
     dtype = (np.float32, np.float64)[seed % 2]
     with repeatable(f"check_specials({problem!r}, {seed})"):
         check_equal(problem, with_specials(problem, seed, dtype), algorithms)
+
+
+def check_specials_of(
+    problem: RandomProblem, seed: int, name: str, algorithms: Sequence[str] = ALGORITHMS
+) -> None:
+    """The same of another float or complex dtype, with the loops for an oracle.
+
+    Of complex numbers NaN and Inf reach the same elements; in which part of them they stand,
+    BLAS decides, which multiplies its result by 1 + 0i.
+    """
+    rng, dtype = np.random.default_rng([seed, 2]), dtype_of(name)
+
+    def plant(array: Array) -> Array:
+        planted = array.copy()
+        parts = planted.view(planted.real.dtype) if planted.size and dtype.kind == "c" else planted
+        specials = rng.choice([np.nan, np.inf, -np.inf], parts.shape).astype(parts.dtype)
+        np.copyto(parts, specials, where=rng.random(parts.shape) < 0.05)
+        return planted
+
+    data = exact(problem, seed, name).each(plant)
+    right = computed(problem, data, "naive")
+    for algorithm in algorithms:
+        if algorithm == "naive" or not serves(problem, algorithm, dtype):
+            continue
+        for key, result in computed(problem, data, algorithm).items():
+            found, wanted = widened(result), widened(right[key])
+            if dtype.kind == "c":
+                found, wanted = np.isfinite(found), np.isfinite(wanted)
+            else:
+                finite = np.isfinite(found) & np.isfinite(wanted)
+                found, wanted = np.where(finite, 0, found), np.where(finite, 0, wanted)
+            np.testing.assert_array_equal(found, wanted, f"{key} by {algorithm} of {name}")
 
 
 def check_tiled(problem: RandomProblem, seed: int, algorithms: Sequence[str] = ALGORITHMS) -> None:

@@ -21,6 +21,7 @@ from checks import (
     DIRECT,
     check_problem,
     check_specials,
+    check_specials_of,
     check_tiled,
     repeatable,
     small_integers,
@@ -57,6 +58,14 @@ def test_10000_random_problems(number: int) -> None:
 def test_nan_and_inf_reach_what_direct_summation_gives_them_to(number: int) -> None:
     for problem, seed in chunk(number, "specials"):
         check_specials(problem, seed)
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "complex64", "complex128"])
+def test_nan_and_inf_in_other_dtypes(name: str) -> None:
+    for number in range(2):
+        for problem, seed in chunk(number, f"specials {name}"):
+            with repeatable(f"check_specials_of({problem!r}, {seed}, {name!r})"):
+                check_specials_of(problem, seed, name)
 
 
 @pytest.mark.parametrize("number", range(6))

@@ -113,6 +113,16 @@ def runs(axis: Axis, mode: str, inputs: slice, longest: int) -> Iterator[Run]:
         start += length
 
 
+def most_repeats(axis: Axis, mode: str) -> int:
+    """Bound how many padded positions repeat one element of the input."""
+    low, high = max(axis.low, 0), max(axis.high, 0)
+    if mode == "zeros":
+        return 1
+    if mode == "replicate":
+        return 1 + (low + high if axis.size == 1 else max(low, high))
+    return 1 + (low > 0) + (high > 0)  # pads are not above the size
+
+
 def padded_axes(axes: Sequence[Axis]) -> tuple[Axis, ...]:
     """Give the geometry over an input that is padded already."""
     return tuple(axis._replace(size=axis.padded, low=0, high=0) for axis in axes)

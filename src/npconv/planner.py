@@ -7,6 +7,7 @@ choice is the same every time and for every batch.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
@@ -16,7 +17,7 @@ from npconv.cost import Cost, seconds
 from npconv.cutting import find_cut
 from npconv.errors import UnsupportedError, show
 from npconv.numbers import Numbers
-from npconv.padding import padded_problem
+from npconv.padding import most_repeats, padded_problem
 from npconv.problem import ConvProblem, Direction
 from npconv.settings import Settings
 from npconv.strays import Strays, check_bytes
@@ -72,7 +73,11 @@ class Choice(NamedTuple):
 
     def growth_of(self, candidate: Candidate) -> float:
         """``g`` for the result that a candidate would give."""
-        return self.numbers.growth(candidate.cost.error_growth)
+        growth, mode = candidate.cost.error_growth, self.problem.padding_mode
+        if self.direction is Direction.INPUT_GRAD and mode != "zeros":
+            # What repeated an input element is added up where it came from.
+            growth += math.prod(most_repeats(axis, mode) for axis in self.problem.axes)
+        return self.numbers.growth(growth)
 
     @property
     def threads(self) -> int:

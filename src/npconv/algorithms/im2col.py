@@ -147,6 +147,17 @@ class Im2col:
             workspace=(held + beside + dw) * dtype.itemsize
             + matmul_workspace(held, y + dw, held + beside, dtype)
             + holes.workspace(problem, dtype),
-            error_growth=problem.terms(direction) + 1,
+            error_growth=_roundings(problem, direction),
             calls=10 + problem.taps + images * (columns // held if held else 1),
         )
+
+
+def _roundings(problem: ConvProblem, direction: Direction) -> int:
+    """Bound the round-offs that reach any term: its product's, and those of the sums it is in.
+
+    BLAS may add up in any order. An input's gradient is a sum over output channels for each
+    kernel position, and then the sum of these.
+    """
+    if direction is Direction.INPUT_GRAD:
+        return problem.K + problem.taps
+    return problem.terms(direction) + 1

@@ -304,7 +304,7 @@ def _growth(problem: ConvProblem, direction: Direction) -> float:
     analysis, 2019). A dozen roundings along each axis are independent, each ``u**2 / 3``
     squared on average: 2 round-offs, and 3 to be sure; half of that in two axes, as most
     errors pass only one of the transforms. In a sum of like terms roundings go the same
-    way; data chosen for it drifted by 1/48 round-off a term, so 1/32.
+    way: by up to 1/4 round-off a term, each of the ``t**axes`` sums its own way.
 
     Hill climbing towards large errors came to three quarters of this. With all roundings of
     the largest size and of one sign it would be some fifty times as large, and tell nothing.
@@ -317,4 +317,5 @@ def _growth(problem: ConvProblem, direction: Direction) -> float:
     else:
         terms = problem.N * math.prod(axis.out for axis in _tiles_of_inputs(problem, filters))
     gain = math.prod(f.gain(direction) for f in filters)
-    return gain * (3 / max(_windows(problem), 1) + terms / 32)
+    sums = math.prod(f.t for f in filters)
+    return gain * (3 / max(_windows(problem), 1) + terms / (4 * math.sqrt(sums)))
