@@ -73,6 +73,11 @@ class Axis(NamedTuple):
         return slice(0, 0), slice(0, 0)
 
     @property
+    def is_plain(self) -> bool:
+        """Whether every output reads one input, its own."""
+        return self.kernel == self.stride == self.input_dilation == 1 and not self.low | self.high
+
+    @property
     def has_holes(self) -> bool:
         """Whether ``input_dilation`` leaves positions that hold no element."""
         return self.input_dilation > 1 and self.size > 1

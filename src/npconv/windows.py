@@ -51,10 +51,37 @@ def im2col(x: Array, axes: Sequence[Axis], col: Array | None = None) -> Array:
         return col  # without channels a kernel may be of any size, too large to walk over
     else:
         col = col.reshape(shape)
-        col[...] = 0
+        if any(axis.input_dilation > 1 for axis in axes):
+            col[...] = 0  # holes lie between
+        else:
+            _zero_padding(col, axes)
     for entries, inputs in _positions(axes):
         col[entries] = x[inputs]
     return col
+
+
+def _zero_padding(col: Array, axes: Sequence[Axis]) -> None:
+    """Write zeros where outputs look at padding along any axis."""
+    rank = len(axes)
+    entries: list[Any] = [slice(None)] * 2 * rank
+    for i, axis in enumerate(axes):
+        for r, (outputs, _) in enumerate(_seen(axis)):
+            for strip in (slice(0, outputs.start), slice(outputs.stop, axis.out)):
+                if strip.start < strip.stop:
+                    here = list(entries)
+                    here[i], here[rank + i] = r, strip
+                    index: Index = (..., *here)
+                    col[index] = 0
+
+
+def as_matrices(a: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array | None:
+    """View an array as matrices that BLAS can read or write, if it lies in memory as such."""
+    if a.dtype != dtype or not a.size:
+        return None
+    matrices = a.reshape(shape)
+    row, element = matrices.strides[-2:]
+    lies_so = element == dtype.itemsize and row >= shape[-1] * element
+    return matrices if lies_so and np.may_share_memory(matrices, a) else None
 
 
 def col2im(col: Array, axes: Sequence[Axis], x: Array | None = None) -> Array:

@@ -27,7 +27,7 @@ from npconv.cost import Cost
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.products import matmul, matmul_workspace
 from npconv.scratch import Scratch
-from npconv.windows import add_back, im2col
+from npconv.windows import add_back, as_matrices, im2col
 
 
 class Im2col:
@@ -49,13 +49,17 @@ class Im2col:
     ) -> None:
         """Multiply the kernel matrix with the columns."""
         col = self._columns(problem, x, scratch)
-        # (N, G, K, P*Q) = (G, K, C*R*S) @ (N, G, C*R*S, P*Q)
         shape = (problem.N, problem.G, problem.K, problem.pixels)
-        y = matmul(w, col, out=scratch.array("product", shape, col.dtype))
+        y = as_matrices(out, shape, col.dtype)
+        if y is None:
+            y = scratch.array("product", shape, col.dtype)
+        # (N, G, K, P*Q) = (G, K, C*R*S) @ (N, G, C*R*S, P*Q)
+        matmul(w, col, out=y)
         holes.mend_outputs(problem, y, w, col)
         if bias is not None:
             y += bias[:, :, np.newaxis]
-        out[...] = y.reshape(out.shape)
+        if not np.may_share_memory(y, out):
+            out[...] = y.reshape(out.shape)
 
     def input_grad(
         self, problem: ConvProblem, dy: Array, w: Array, *, out: Array, scratch: Scratch
@@ -66,14 +70,15 @@ class Im2col:
         they are added up, and only for the rows of outputs that read this tile through it.
         """
         rows = w.reshape(problem.G, problem.K, problem.C, *problem.kernel)
-        dx = scratch.array("grad", out.shape, dy.dtype)
+        dx = out if out.dtype == dy.dtype else scratch.array("grad", out.shape, dy.dtype)
         dx[...] = 0
         for r in range(problem.kernel[0]):
             outputs, inputs = problem.axes[0].seen(r)
             if outputs.start != outputs.stop:  # else it sees padding only
                 seen, there = dy[:, :, :, outputs], dx[:, :, :, inputs]
                 self._add_row(problem, seen, rows[:, :, :, r], there, scratch)
-        out[...] = dx
+        if dx is not out:
+            out[...] = dx
 
     def _add_row(
         self, problem: ConvProblem, dy: Array, row: Array, dx: Array, scratch: Scratch
@@ -105,6 +110,10 @@ class Im2col:
     def _columns(self, problem: ConvProblem, x: Array, scratch: Scratch) -> Array:
         """Return ``(N, G, C*R*S, P*Q)``: rows are channel and kernel position."""
         shape = (problem.N, problem.G, problem.C * problem.taps, problem.pixels)
+        if all(axis.is_plain for axis in problem.axes):  # a kernel of one element sees the image
+            seen = as_matrices(x, shape, x.dtype)
+            if seen is not None:
+                return seen
         col = scratch.array("columns", shape, x.dtype)
         im2col(x, problem.axes, col)
         return col
