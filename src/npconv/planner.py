@@ -124,6 +124,8 @@ def choose(
 
     A forced ``name`` either serves or raises with its reason.
     """
+    if name != "auto":  # who asks for an algorithm asks for its engine
+        settings = settings._replace(engine=REGISTRY[name].engine)
     candidates = tuple(_ask(each, problem, direction, numbers, settings) for each in REGISTRY)
     if name != "auto":
         best = next(candidate for candidate in candidates if candidate.name == name)
@@ -174,6 +176,8 @@ def _ask(
     time = seconds(name, direction.value, one, dtype)
     refusal = algorithm.why_not(inner, direction, dtype)
     cut, workspace, too_large = None, cost.workspace, False
+    if not refusal and algorithm.engine == "compiled" != settings.engine:
+        refusal = f"it is of the compiled engine, and engine={settings.engine!r} is in force"
     if not refusal and settings.accuracy == "strict" and not algorithm.direct:
         refusal = "accuracy='strict' admits direct summation only"
     if not refusal:

@@ -11,7 +11,8 @@ from contextvars import ContextVar, Token
 from functools import cache
 from typing import Any, NamedTuple, Self
 
-from npconv.errors import ConvError, UnsupportedError, show
+from npconv.compiled import why_missing
+from npconv.errors import ConvError, MissingExtraError, UnsupportedError, show
 from npconv.options import whole_number
 
 ENGINES = ("numpy", "compiled")
@@ -36,7 +37,8 @@ class settings:
     Parameters
     ----------
     engine : {"numpy", "compiled"}, optional
-        Which engine computes. This version has the NumPy engine only.
+        Which engine computes. "compiled" admits algorithms that Numba makes into machine
+        code, beside those of NumPy; its first call in a process takes some seconds to compile.
     threads : int, optional
         How many threads the engine may use, at least 1; by default what the machine allows.
     workspace_limit : int, optional
@@ -51,7 +53,9 @@ class settings:
     Raises
     ------
     UnsupportedError
-        An unknown name, or an engine this version does not have.
+        An unknown name.
+    MissingExtraError
+        ``engine="compiled"`` without Numba.
     ShapeError, DTypeError
         A number that is not a positive integer.
 
@@ -126,10 +130,8 @@ def _checked(given: dict[str, Any]) -> dict[str, Any]:
     for name in ("threads", "workspace_limit"):
         if name in given:
             given[name] = whole_number(name, given[name], at_least=1)
-    if given.get("engine") == "compiled":
-        raise UnsupportedError(
-            "engine='compiled' is not part of this version of npconv; use engine='numpy'"
-        )
+    if given.get("engine") == "compiled" and (missing := why_missing()):
+        raise MissingExtraError(f"engine='compiled' cannot be used: {missing}")
     return given
 
 

@@ -76,7 +76,7 @@ def _zero_padding(col: Array, axes: Sequence[Axis]) -> None:
 
 def as_matrices(a: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array | None:
     """View an array as matrices that BLAS can read or write, if it lies in memory as such."""
-    if a.dtype != dtype or not a.size:
+    if a.dtype != dtype or not a.size or not a.flags.aligned:
         return None
     matrices = a.reshape(shape)
     row, element = matrices.strides[-2:]

@@ -6,6 +6,7 @@ listed in the docs.
 
 from __future__ import annotations
 
+from npconv.algorithms.direct import Direct
 from npconv.algorithms.fft import Fft
 from npconv.algorithms.im2col import Im2col
 from npconv.algorithms.naive import Naive
@@ -13,7 +14,7 @@ from npconv.algorithms.protocol import Algorithm
 from npconv.algorithms.winograd import Winograd
 
 REGISTRY: dict[str, Algorithm] = {
-    algorithm.name: algorithm for algorithm in (Naive(), Im2col(), Winograd(), Fft())
+    algorithm.name: algorithm for algorithm in (Naive(), Im2col(), Winograd(), Fft(), Direct())
 }
 
 
@@ -28,6 +29,6 @@ def algorithms() -> tuple[str, ...]:
     --------
     >>> import npconv
     >>> npconv.algorithms()
-    ('naive', 'im2col', 'winograd', 'fft')
+    ('naive', 'im2col', 'winograd', 'fft', 'direct')
     """
     return tuple(REGISTRY)

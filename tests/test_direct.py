@@ -1,0 +1,250 @@
+"""The compiled engine: tables of offsets are columns, and the product obeys every promise.
+
+What any algorithm must keep (the oracle's sums, NaN and Inf, tiles) the tests of the registry
+show of it too; here is what is its own.
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import threading
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+
+import npconv
+from checks import check_problem, check_specials, check_tiled, serves
+from npconv.compiled.offsets import grid
+from npconv.problem import ConvProblem
+from npconv.windows import im2col
+from oracle import Array
+from problems import FEATURES, NAMED, random_problem
+
+DIRECTIONS = ("forward", "input_grad", "kernel_grad")
+FORCED: dict[str, Any] = {"algorithm": "direct"}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_named_problems(name: str) -> None:
+    assert serves(NAMED[name], "direct")
+    check_problem(NAMED[name], 0, ["direct"])
+    check_specials(NAMED[name], 0, ["direct"])
+    check_tiled(NAMED[name], 0, ["direct"])
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_random_problems(number: int) -> None:
+    for seed in range(25 * number, 25 * number + 25):
+        rng = random.Random(f"direct {seed}")
+        problem = random_problem(rng, ranks=(1, 2, 3, 4), served=FEATURES)
+        if serves(problem, "direct"):
+            check_problem(problem, seed, ["direct"])
+            check_specials(problem, seed, ["direct"])
+
+
+# ---- tables ------------------------------------------------------------------------------
+
+
+def test_tables_are_columns() -> None:
+    for seed in range(300):
+        drawn = random_problem(random.Random(seed), ranks=(1, 2, 3), served=FEATURES)
+        oracle = drawn.oracle
+        options = {k: v for k, v in drawn.options.items() if k not in ("layout", "kernel_layout")}
+        x_shape = (oracle.x["N"], oracle.x["C"], *(oracle.x[s] for s in oracle.space))
+        w_shape = (oracle.w["O"], oracle.w["I"], *(oracle.w[s] for s in oracle.space))
+        axes = ConvProblem.of(x_shape, w_shape, **{**options, "padding_mode": "zeros"}).axes
+        x = np.random.default_rng(seed).standard_normal([axis.size for axis in axes])
+        columns = im2col(x, axes)
+        columns = columns.reshape(-1, *columns.shape[len(axes) :])  # (R*S, P, Q)
+        where = grid(axes)
+        padded = laid_out(x, where)
+        for phase in where.phases:
+            seen = columns[(slice(None), *phase.outputs)]
+            found = padded[np.add.outer(phase.a, phase.b)]
+            np.testing.assert_array_equal(found, seen[phase.taps].reshape(found.shape), f"{axes}")
+            # What a phase leaves out are holes, or padding: zeros in the columns.
+            assert not np.delete(seen, phase.taps, axis=0).any()
+
+
+def laid_out(x: Array, where: Any) -> Array:
+    """Pad, and sort the last axis by its remainders, one element at a time."""
+    padded, part = np.zeros(where.size), where.size[-1] // where.step
+    for index in np.ndindex(x.shape):
+        at = [i + low for i, low in zip(index, where.low, strict=True)]
+        at[-1] = at[-1] % where.step * part + at[-1] // where.step
+        padded[tuple(at)] = x[index]
+    return padded.ravel()
+
+
+def test_a_strides_gradient_multiplies_no_zeros() -> None:
+    problem = ConvProblem.of((1, 1, 12, 13), (1, 1, 3, 4), stride=(2, 3))
+    phases = grid(problem.turned.axes).phases
+    products = sum(len(phase.taps) * len(phase.b) for phase in phases)
+    outputs = sum(len(phase.b) for phase in phases)
+    assert outputs == 12 * 13
+    assert products <= 1.4 * problem.products
+
+
+# ---- promises ----------------------------------------------------------------------------
+
+LARGE: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
+    "plain": ((2, 40, 60, 61), (70, 40, 3, 3), {"padding": 1}),
+    "strided": ((2, 16, 63, 64), (24, 16, 5, 3), {"stride": (2, 3), "padding": 2}),
+    "dilated": ((1, 12, 70, 70), (9, 12, 3, 3), {"dilation": (9, 5), "padding": 3}),
+    "groups": ((2, 24, 40, 41), (36, 8, 3, 3), {"groups": 3}),
+    "signal": ((3, 30, 2000), (33, 30, 9), {"padding": "causal"}),
+    "spread": ((1, 10, 30, 30), (17, 10, 4, 4), {"input_dilation": (2, 3), "padding": 3}),
+    "one_by_one": ((2, 200, 20, 20), (90, 200, 1, 1), {"stride": 2}),
+    "few_outputs": ((1, 300, 5, 5), (130, 300, 3, 3), {"padding": 1}),
+    "channels_last": (
+        (2, 30, 31, 20),
+        (3, 3, 20, 40),
+        {"layout": "NHWC", "kernel_layout": "HWIO", "padding": "same"},
+    ),
+    "3d": ((1, 8, 20, 21, 22), (9, 8, 3, 3, 3), {"padding": 1}),
+}
+
+
+def operands_of(name: str, direction: str, dtype: str) -> list[Array]:
+    x, w, options = LARGE[name]
+    y, rng = npconv.conv_output_shape(x, w, **options), np.random.default_rng(0)
+    shapes = {"forward": (x, w), "input_grad": (y, w), "kernel_grad": (y, x)}[direction]
+    return [rng.integers(-3, 4, shape).astype(dtype) for shape in shapes]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("name", LARGE)
+def test_large_problems_bit_for_bit(name: str, direction: str, dtype: str) -> None:
+    x, w, options = LARGE[name]
+    if name == "spread" and direction == "kernel_grad":
+        pytest.skip("it refuses input_dilation there")
+    operands = operands_of(name, direction, dtype)
+    planned = {"dtype": dtype, "direction": direction, **options}
+    right = npconv.plan_conv(x, w, algorithm="im2col", **planned)(*operands)
+    for limit in (2**26, 2**22):
+        for threads in (1, 2, 4):
+            with npconv.settings(workspace_limit=limit, threads=threads):
+                plan = npconv.plan_conv(x, w, **FORCED, **planned)
+            found = plan(*operands)
+            np.testing.assert_array_equal(found, right)
+            assert plan.engine == "compiled"
+            if direction != "kernel_grad":
+                packed = plan.pack(operands[1])
+                assert plan(operands[0], packed).tobytes() == found.tobytes()
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("limit", [2**26, 2**21])
+@pytest.mark.parametrize("name", LARGE)
+def test_the_workspace_bound_holds(name: str, limit: int, direction: str) -> None:
+    x, w, options = LARGE[name]
+    if name == "spread" and direction == "kernel_grad":
+        pytest.skip("it refuses input_dilation there")
+    operands = operands_of(name, direction, "f4")
+    with npconv.settings(workspace_limit=limit, threads=1):
+        plan = npconv.plan_conv(x, w, direction=direction, **FORCED, **options)
+    plan(*operands)
+    tracemalloc.start()
+    try:
+        result = plan(*operands)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak - result.nbytes <= plan.workspace_bytes + 2**16
+    assert plan.workspace_bytes <= limit
+
+
+def test_bits_depend_on_neither_batch_nor_threads() -> None:
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((5, 20, 60, 61)), rng.standard_normal((30, 20, 3, 3))
+    for dtype in ("f4", "f8"):
+        images, kernel = x.astype(dtype), w.astype(dtype)
+        alone = [npconv.conv(image[np.newaxis], kernel, **FORCED)[0] for image in images]
+        for threads in (1, 2, 4):
+            with npconv.settings(threads=threads):
+                together = npconv.conv(images[::-1], kernel, **FORCED)
+            assert [y.tobytes() for y in together[::-1]] == [y.tobytes() for y in alone]
+
+
+def test_many_threads_call_at_once() -> None:
+    rng = np.random.default_rng(0)
+    problems = [
+        (rng.standard_normal((2, c, 30, 30)), rng.standard_normal((k, c, 3, 3)))
+        for c, k in ((3, 5), (8, 16), (17, 33), (1, 1))
+    ]
+    right = [npconv.conv(x, w, **FORCED).tobytes() for x, w in problems]
+    wrong: list[int] = []
+
+    def work(i: int) -> None:
+        for _ in range(20):
+            x, w = problems[i % 4]
+            if npconv.conv(x, w, **FORCED).tobytes() != right[i % 4]:
+                wrong.append(i)
+
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
+
+
+def test_read_only_and_strange_arrays() -> None:
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((1, 6, 9, 10)), rng.standard_normal((7, 6, 1, 1))
+    right = npconv.conv(x, w, algorithm="naive")
+    x.flags.writeable = w.flags.writeable = False
+    for image in (x, np.asfortranarray(x), x[:, :, ::-1][:, :, ::-1], x.astype(">f8")):
+        np.testing.assert_allclose(npconv.conv(image, w, **FORCED), right, atol=1e-13)
+
+
+# ---- the engine --------------------------------------------------------------------------
+
+
+def test_auto_chooses_among_both_engines_where_it_is_in_force() -> None:
+    shapes = (1, 64, 56, 56), (64, 64, 5, 5)
+    assert npconv.plan_conv(*shapes).engine == "numpy"
+    with npconv.settings(engine="compiled"):
+        plan = npconv.plan_conv(*shapes)
+        assert (plan.engine, plan.algorithm) == ("compiled", "direct")
+        assert npconv.plan_conv(*shapes, dtype="int64").engine == "numpy"
+    refused = str(npconv.plan_conv(*shapes))
+    assert "direct     not able: it is of the compiled engine" in refused
+    with npconv.settings(engine="numpy"):  # who asks for an algorithm asks for its engine
+        assert npconv.plan_conv(*shapes, **FORCED).engine == "compiled"
+
+
+def test_what_it_refuses_and_says_so() -> None:
+    x, w = np.ones((1, 1, 8, 8), int), np.ones((1, 1, 3, 3), int)
+    with pytest.raises(npconv.UnsupportedError, match="float32 and float64, not int64"):
+        npconv.conv(x, w, **FORCED)
+    with pytest.raises(npconv.UnsupportedError, match="does not serve input_dilation"):
+        npconv.conv_kernel_grad(
+            np.ones((1, 1, 13)), np.ones((1, 1, 8)), (1, 1, 3), input_dilation=2, **FORCED
+        )
+
+
+def test_without_numba_it_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['numba'] = None\n"
+        "import numpy as np, npconv\n"
+        "try: npconv.settings(engine='compiled')\n"
+        "except npconv.MissingExtraError as error: print(error)\n"
+        "try: npconv.conv(np.ones((1, 1, 4)), np.ones((1, 1, 2)), algorithm='direct')\n"
+        "except npconv.UnsupportedError as error: print(error)\n"
+        "print(npconv.conv(np.ones((1, 1, 4)), np.ones((1, 1, 2))))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.count("pip install 'npconv[fast]'") == 2
+    assert "[[[2. 2. 2.]]]" in run.stdout
+
+
+def test_importing_npconv_does_not_import_numba() -> None:
+    code = "import sys, npconv; print('numba' in sys.modules, 'llvmlite' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["False", "False"]
