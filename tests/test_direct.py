@@ -46,6 +46,44 @@ def test_random_problems(number: int) -> None:
             check_specials(problem, seed, ["direct"])
 
 
+@pytest.mark.parametrize("number", range(4))
+def test_random_depthwise_problems(number: int) -> None:
+    served = 0
+    for seed in range(200 * number, 200 * number + 200):
+        rng = random.Random(f"depthwise {seed}")
+        problem = random_problem(rng, max_products=500, ranks=(1, 2, 3), served=FEATURES)
+        if serves(problem, "depthwise"):
+            served += 1
+            check_problem(problem, seed, ["depthwise"])
+            check_specials(problem, seed, ["depthwise"])
+            if seed % 4 == 0:
+                check_tiled(problem, seed, ["depthwise"])
+    assert served > 20
+
+
+def test_depthwise_keeps_its_workspace_and_bits() -> None:
+    x, w = (3, 40, 61, 60), (40, 1, 5, 3)
+    options: dict[str, Any] = {"groups": 40, "padding": 2, "stride": (1, 2)}
+    y, rng = npconv.conv_output_shape(x, w, **options), np.random.default_rng(0)
+    for direction in DIRECTIONS:
+        shapes = {"forward": (x, w), "input_grad": (y, w), "kernel_grad": (y, x)}[direction]
+        operands = [rng.integers(-3, 4, shape).astype("f4") for shape in shapes]
+        planned: dict[str, Any] = {"direction": direction, **options}
+        right = npconv.plan_conv(x, w, algorithm="im2col", **planned)(*operands)
+        for limit, threads in ((2**26, 1), (2**19, 1), (2**26, 4), (2**20, 2)):
+            with npconv.settings(workspace_limit=limit, threads=threads):
+                plan = npconv.plan_conv(x, w, algorithm="depthwise", **planned)
+            assert plan.workspace_bytes <= limit
+            np.testing.assert_array_equal(plan(*operands), right)
+            tracemalloc.start()
+            result = plan(*operands)
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert peak - result.nbytes <= plan.workspace_bytes + 2**17
+    with pytest.raises(npconv.UnsupportedError, match="one output channel for each group, not 2"):
+        npconv.conv(np.ones((1, 2, 4)), np.ones((1, 2, 2)), algorithm="depthwise")
+
+
 # ---- tables ------------------------------------------------------------------------------
 
 

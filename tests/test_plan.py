@@ -25,7 +25,8 @@ OPTIONS: dict[str, Any] = {"stride": (2, 1), "padding": [(0, 1), (2, -1)], "grou
 ORACLE = Conv(X, W, **OPTIONS)
 Y = ORACLE.output_shape
 DIRECTIONS = ("forward", "input_grad", "kernel_grad")
-ALGORITHMS = ("auto", *DIRECT)  # those that serve a stride, to the same bits
+# Those that serve a stride and several channels, to the same bits.
+ALGORITHMS = ("auto", *(name for name in DIRECT if name != "depthwise"))
 
 
 def numbers(shape: tuple[int, ...], dtype: Any = "f4") -> Array:
@@ -56,7 +57,7 @@ def test_names_and_numbers(direction: str) -> None:
     assert 0 < plan.workspace_bytes <= 64 * 2**20
     terms = {"forward": 18, "input_grad": 27, "kernel_grad": 2 * Y[2] * Y[3]}[direction]
     assert 1 < plan.error_growth <= terms + 1
-    for name in DIRECT:
+    for name in ALGORITHMS[1:]:
         assert plan_of(direction, algorithm=name).algorithm == name
 
 

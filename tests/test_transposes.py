@@ -151,7 +151,7 @@ def test_gradients_of_gradients(number: int) -> None:
 
 
 @pytest.mark.parametrize("function", ["conv_input_grad", "conv_kernel_grad", "conv_transpose"])
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name != "depthwise"])
 def test_gradcheck_knows_the_gradients_functions(function: str, algorithm: str) -> None:
     rng = np.random.default_rng(0)
     x, w, dy = (rng.standard_normal(s) for s in ((2, 3, 7, 6), (4, 3, 3, 3), (2, 4, 7, 6)))

@@ -217,11 +217,11 @@ def test_a_third_of_the_products_of_direct_summation() -> None:
 
 def test_auto_chooses_it_where_it_pays_for_any_batch() -> None:
     for N in (1, 2, 64):
-        plan = npconv.plan_conv((N, 64, 56, 56), (64, 64, 3, 3), padding=1)
+        plan = npconv.plan_conv((N, 64, 112, 112), (64, 64, 3, 3), padding=1)
         assert plan.algorithm == "winograd"
         assert npconv.plan_conv((N, 3, 8, 8), (4, 3, 3, 3), padding=1).algorithm == "im2col"
     with npconv.settings(accuracy="strict"):
-        plan = npconv.plan_conv((1, 64, 56, 56), (64, 64, 3, 3), padding=1)
+        plan = npconv.plan_conv((1, 64, 112, 112), (64, 64, 3, 3), padding=1)
         assert plan.algorithm == "im2col"
 
 

@@ -317,7 +317,7 @@ def plan_conv(
     Examples
     --------
     >>> import npconv
-    >>> plan = npconv.plan_conv((8, 64, 56, 56), (64, 64, 3, 3), padding=1)
+    >>> plan = npconv.plan_conv((8, 64, 112, 112), (64, 64, 3, 3), padding=1)
     >>> plan.algorithm
     'winograd'
     """

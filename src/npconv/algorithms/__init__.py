@@ -6,6 +6,7 @@ listed in the docs.
 
 from __future__ import annotations
 
+from npconv.algorithms.depthwise import Depthwise
 from npconv.algorithms.direct import Direct
 from npconv.algorithms.fft import Fft
 from npconv.algorithms.im2col import Im2col
@@ -14,7 +15,8 @@ from npconv.algorithms.protocol import Algorithm
 from npconv.algorithms.winograd import Winograd
 
 REGISTRY: dict[str, Algorithm] = {
-    algorithm.name: algorithm for algorithm in (Naive(), Im2col(), Winograd(), Fft(), Direct())
+    algorithm.name: algorithm
+    for algorithm in (Naive(), Im2col(), Winograd(), Fft(), Direct(), Depthwise())
 }
 
 
@@ -29,6 +31,6 @@ def algorithms() -> tuple[str, ...]:
     --------
     >>> import npconv
     >>> npconv.algorithms()
-    ('naive', 'im2col', 'winograd', 'fft', 'direct')
+    ('naive', 'im2col', 'winograd', 'fft', 'direct', 'depthwise')
     """
     return tuple(REGISTRY)

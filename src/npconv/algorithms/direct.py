@@ -19,15 +19,14 @@ import numpy as np
 
 from npconv.algorithms.im2col import Im2col
 from npconv.algorithms.protocol import DType
-from npconv.axis import Axis
 from npconv.compiled import why_missing
+from npconv.compiled.offsets import Grid, Phase, grid, most_padded, padded
 from npconv.cost import Cost
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import Scratch
 from npconv.windows import as_matrices
 
 if TYPE_CHECKING:
-    from npconv.compiled.offsets import Grid, Phase
     from npconv.compiled.products import Products
 
 
@@ -77,7 +76,7 @@ class Direct:
         With many outputs their gradient is gathered, and the result comes transposed; with
         few, the columns are.
         """
-        compiled, where = _compiled(x.dtype), _grid(problem)
+        compiled, where = _compiled(x.dtype), grid(problem.axes)
         (phase,) = where.phases
         terms, pixels = _terms(problem, where, phase), np.arange(problem.pixels)
         channels = np.arange(problem.K) * problem.pixels
@@ -87,7 +86,7 @@ class Direct:
         dw = scratch.array("sum", (problem.G, *shape), x.dtype)
         grads = scratch.array("grads", (problem.K, *problem.out), x.dtype)
         for n, g in np.ndindex(problem.N, problem.G):
-            image = _padded(problem, where, x[n, g], scratch)
+            image = padded(problem.axes, where, x[n, g], scratch)
             grads[...] = dy[n, g]
             here = grads.reshape(-1), pixels
             if transposed:
@@ -131,10 +130,10 @@ class Direct:
         """Count the padded image of one group, the panels, and what cannot be written in place."""
         posed = problem.turned if direction is Direction.INPUT_GRAD else problem
         images, terms = posed.N * posed.G, posed.C * posed.taps
-        padded = posed.C * math.prod(map(_most_padded, posed.axes))
+        image = posed.C * math.prod(map(most_padded, posed.axes))
         y, kernel = posed.K * posed.pixels, posed.G * posed.K * terms
         tables = 8 * (4 * terms + 4 * posed.pixels + 2 * posed.K + 32)
-        needed = padded + 2 * kernel + _BUFFER
+        needed = image + 2 * kernel + _BUFFER
         # Blocks are 8 rows high, and vectors have 16 numbers or fewer.
         products = problem.products // max(posed.K, 1) * -(-posed.K // 8) * 8
         gathered = terms * posed.pixels
@@ -153,7 +152,7 @@ class Direct:
             gathered += 4 * kernel // max(images, 1)  # rows of a turned kernel lie far apart
         return Cost(
             multiplications=products,
-            bytes_moved=(images * (2 * padded + 2 * y + gathered) + 2 * kernel) * dtype.itemsize,
+            bytes_moved=(images * (2 * image + 2 * y + gathered) + 2 * kernel) * dtype.itemsize,
             workspace=needed,
             error_growth=problem.terms(direction) + 1,
             calls=10 + 4 * images,
@@ -162,12 +161,6 @@ class Direct:
 
 # More numbers than the buffer of any block takes.
 _BUFFER = (256 * 8 + 16) * 64
-
-
-def _most_padded(axis: Axis) -> int:
-    """Bound the length of a padded axis, whose parts are made equally long."""
-    pads = max(axis.low, 0) + max(axis.high, 0)
-    return axis.size + pads // axis.input_dilation + 2 + axis.stride
 
 
 def _is_transposed(problem: ConvProblem) -> bool:
@@ -179,12 +172,6 @@ def _compiled(dtype: DType) -> Products:
     from npconv.compiled.products import products_for
 
     return products_for(dtype)
-
-
-def _grid(problem: ConvProblem) -> Grid:
-    from npconv.compiled.offsets import grid
-
-    return grid(problem.axes)
 
 
 def _rows(offsets: Array, block: int) -> Array:
@@ -201,11 +188,11 @@ def _convolve(
     bias: Array | None,
     scratch: Scratch,
 ) -> None:
-    compiled, where = _compiled(x.dtype), _grid(problem)
+    compiled, where = _compiled(x.dtype), grid(problem.axes)
     tables = _tables(problem.one_image, turned, compiled.block.rows)
     buffer = scratch.array("panels", (compiled.buffer_size,), x.dtype)
     for n, g in np.ndindex(problem.N, problem.G):
-        image = _padded(problem, where, x[n, g], scratch)
+        image = padded(problem.axes, where, x[n, g], scratch)
         for phase, (rows, steps, terms) in zip(where.phases, tables, strict=True):
             target = out[(n, g, slice(None), *phase.outputs)]
             shape = (problem.K, len(phase.b))
@@ -230,7 +217,7 @@ def _tables(problem: ConvProblem, turned: bool, block: int) -> list[tuple[Array,
     Of a kernel that is to be turned, rows are its input channels and steps go through its
     output channels, and through its elements from the last one on.
     """
-    where, taps = _grid(problem), problem.taps
+    where, taps = grid(problem.axes), problem.taps
     of_row, of_channel = problem.C * taps, taps
     if turned:
         of_row, of_channel = taps, problem.K * taps
@@ -246,22 +233,3 @@ def _terms(problem: ConvProblem, where: Grid, phase: Phase) -> Array:
     """Repeat the offsets of one channel's terms for all of them."""
     channels = np.arange(problem.C) * math.prod(where.size)
     return np.add.outer(channels, phase.a).ravel()
-
-
-def _padded(problem: ConvProblem, where: Grid, x: Array, scratch: Scratch) -> Array:
-    """Give an image ``(C, *size)`` padded and flat; as it lies, where it needs no padding."""
-    padded_size, step = where.size, where.step
-    if padded_size == problem.size and step == 1 and x.flags.carray:
-        return x.reshape(-1)
-    padded = scratch.array("padded", (problem.C, *padded_size), x.dtype)
-    if padded_size != problem.size:
-        padded[...] = 0
-    *outer, last = zip(where.low, problem.size, strict=True)
-    index = (slice(None), *(slice(low, low + size) for low, size in outer))
-    part = padded_size[-1] // step
-    for i in range(step):  # element t of the last axis lies in part t % step, at t // step
-        first = (i - last[0]) % step
-        begin = i * part + (last[0] + first) // step
-        count = len(range(first, last[1], step))
-        padded[(*index, slice(begin, begin + count))] = x[..., first::step]
-    return padded.reshape(-1)

@@ -91,6 +91,46 @@ def row_copy(dtype: np.dtype[Any], vectors: int, lanes: int) -> Any:
     return copy
 
 
+@cache
+def window_sums(dtype: np.dtype[Any], vectors: int, lanes: int) -> Any:
+    """Make the function ``(w, s, x, a, y, terms, count)``: sums of one row of outputs.
+
+    ``y[q] = sum over t of w[s[t]] * x[a[t] + q]`` for ``q < count``, at most ``vectors``
+    vectors of them, which are read whole. ``terms`` is at least 1.
+    """
+    emit = _Emitter(dtype, lanes)
+
+    @intrinsic
+    def sums(
+        typingctx: Any, w: Any, s: Any, x: Any, a: Any, y: Any, terms: Any, count: Any
+    ) -> tuple[Any, Callable[..., Any]]:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            emit.window_sums(builder, vectors, *args)
+            return context.get_dummy_value()
+
+        return types.void(*(types.int64,) * 7), codegen
+
+    return sums
+
+
+@cache
+def row_product(dtype: np.dtype[Any], lanes: int) -> Any:
+    """Make the function ``(sums, x, y, count)``: one vector of sums gets ``x[q] * y[q]`` added."""
+    emit = _Emitter(dtype, lanes)
+
+    @intrinsic
+    def product(
+        typingctx: Any, sums: Any, x: Any, y: Any, count: Any
+    ) -> tuple[Any, Callable[..., Any]]:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            emit.row_product(builder, *args)
+            return context.get_dummy_value()
+
+        return types.void(*(types.int64,) * 4), codegen
+
+    return product
+
+
 class _Emitter:
     """Writes loops in LLVM's intermediate representation."""
 
@@ -107,31 +147,20 @@ class _Emitter:
         p, b, c = (builder.inttoptr(each, self.scalar.as_pointer()) for each in (p, b, c))
         r, s = (builder.inttoptr(each, I64.as_pointer()) for each in (r, s))
         bases = [builder.gep(p, [builder.load(builder.gep(r, [I64(i)]))]) for i in range(rows)]
-        before = builder.block
-        inside, after = (builder.append_basic_block(name) for name in ("step", "store"))
-        builder.branch(inside)
-        builder.position_at_end(inside)
-        step = builder.phi(I64)
-        step.add_incoming(I64(0), before)
-        sums = [[builder.phi(self.vector) for _ in range(vectors)] for _ in range(rows)]
-        row = [
-            self._load(builder, b, builder.mul(step, I64(vectors * self.lanes)), j)
-            for j in range(vectors)
-        ]
-        offset = builder.load(builder.gep(s, [step]))
-        added = [
-            self._add_products(builder, builder.gep(base, [offset]), row, held)
-            for base, held in zip(bases, sums, strict=True)
-        ]
-        following = builder.add(step, I64(1))
-        step.add_incoming(following, inside)
+
+        def add_row(step: Any, sums: list[Any]) -> list[Any]:
+            start = builder.mul(step, I64(vectors * self.lanes))
+            row = [self._load(builder, b, start, j) for j in range(vectors)]
+            offset = builder.load(builder.gep(s, [step]))
+            added = []
+            for i, base in enumerate(bases):
+                held = sums[i * vectors : (i + 1) * vectors]
+                added += self._add_products(builder, builder.gep(base, [offset]), row, held)
+            return added
+
         zero = ir.Constant(self.vector, [0.0] * self.lanes)
-        for held, new in zip(sums, added, strict=True):
-            for phi, value in zip(held, new, strict=True):
-                phi.add_incoming(zero, before)
-                phi.add_incoming(value, inside)
-        builder.cbranch(builder.icmp_signed("<", following, depth), inside, after)
-        builder.position_at_end(after)
+        flat = self._repeat(builder, depth, [zero] * rows * vectors, add_row)
+        added = [flat[i * vectors : (i + 1) * vectors] for i in range(rows)]
         with builder.if_else(builder.icmp_signed("!=", add, I64(0))) as (onto, over):
             with onto:
                 self._store_block(builder, c, stride, added, onto=True)
@@ -139,27 +168,64 @@ class _Emitter:
                 self._store_block(builder, c, stride, added, onto=False)
 
     def copy(self, builder: Any, vectors: int, to: Any, of: Any, count: Any) -> None:
-        kind = self.vector.as_pointer()
-        bits = ir.VectorType(ir.IntType(1), self.lanes)
-        load = _function(
-            builder,
-            ir.FunctionType(self.vector, [kind, I32, bits, self.vector]),
-            f"llvm.masked.load.{self.name}.p0{self.name}",
-        )
         to, of = (builder.inttoptr(each, self.scalar.as_pointer()) for each in (to, of))
-        left = self._broadcast(builder, count, I64)
-        zero = ir.Constant(self.vector, [0.0] * self.lanes)
         for j in range(vectors):
-            numbers = range(j * self.lanes, (j + 1) * self.lanes)
-            places = ir.Constant(ir.VectorType(I64, self.lanes), list(numbers))
-            mask = builder.icmp_signed("<", places, left)
-            source = self._vector_at(builder, of, I64(0), j)
-            value = builder.call(load, [source, I32(self.itemsize), mask, zero])
+            value = self._load_first(builder, of, I64(j * self.lanes), count)
             self._store(builder, to, I64(0), j, value)
 
+    def window_sums(
+        self, builder: Any, vectors: int,
+        w: Any, s: Any, x: Any, a: Any, y: Any, terms: Any, count: Any,
+    ) -> None:  # fmt: skip
+        w, x, y = (builder.inttoptr(each, self.scalar.as_pointer()) for each in (w, x, y))
+        s, a = (builder.inttoptr(each, I64.as_pointer()) for each in (s, a))
+
+        def add(step: Any, sums: list[Any]) -> list[Any]:
+            number = builder.gep(w, [builder.load(builder.gep(s, [step]))])
+            start = builder.load(builder.gep(a, [step]))
+            row = [self._load(builder, x, start, j) for j in range(vectors)]
+            return self._add_products(builder, number, row, sums)
+
+        zero = ir.Constant(self.vector, [0.0] * self.lanes)
+        for j, value in enumerate(self._repeat(builder, terms, [zero] * vectors, add)):
+            self._store_first(builder, y, I64(j * self.lanes), count, value)
+
+    def row_product(self, builder: Any, sums: Any, x: Any, y: Any, count: Any) -> None:
+        sums, x, y = (builder.inttoptr(each, self.scalar.as_pointer()) for each in (sums, x, y))
+        fma = self._fma(builder)
+
+        def add(step: Any, held: list[Any]) -> list[Any]:
+            start = builder.mul(step, I64(self.lanes))
+            pair = [self._load_first(builder, each, start, count) for each in (x, y)]
+            return [builder.call(fma, [*pair, held[0]])]
+
+        steps = builder.sdiv(builder.add(count, I64(self.lanes - 1)), I64(self.lanes))
+        (total,) = self._repeat(builder, steps, [self._load(builder, sums, I64(0), 0)], add)
+        self._store(builder, sums, I64(0), 0, total)
+
+    def _repeat(
+        self, builder: Any, steps: Any, begin: list[Any], add: Callable[[Any, list[Any]], list[Any]]
+    ) -> list[Any]:
+        """Emit a loop of at least one step that carries vectors along."""
+        before = builder.block
+        inside, after = (builder.append_basic_block(name) for name in ("step", "done"))
+        builder.branch(inside)
+        builder.position_at_end(inside)
+        step = builder.phi(I64)
+        step.add_incoming(I64(0), before)
+        held = [builder.phi(self.vector) for _ in begin]
+        new = add(step, held)
+        following = builder.add(step, I64(1))
+        step.add_incoming(following, inside)
+        for phi, first, value in zip(held, begin, new, strict=True):
+            phi.add_incoming(first, before)
+            phi.add_incoming(value, inside)
+        builder.cbranch(builder.icmp_signed("<", following, steps), inside, after)
+        builder.position_at_end(after)
+        return new
+
     def _add_products(self, builder: Any, number: Any, row: Any, sums: Any) -> list[Any]:
-        kind = ir.FunctionType(self.vector, [self.vector] * 3)
-        fma = _function(builder, kind, f"llvm.fma.{self.name}")
+        fma = self._fma(builder)
         same = self._broadcast(builder, builder.load(number), self.scalar)
         return [builder.call(fma, [same, *pair]) for pair in zip(row, sums, strict=True)]
 
@@ -175,6 +241,32 @@ class _Emitter:
             for j, value in enumerate(row):
                 held = builder.fadd(value, self._load(builder, c, start, j)) if onto else value
                 self._store(builder, c, start, j, held)
+
+    def _fma(self, builder: Any) -> Any:
+        kind = ir.FunctionType(self.vector, [self.vector] * 3)
+        return _function(builder, kind, f"llvm.fma.{self.name}")
+
+    def _load_first(self, builder: Any, base: Any, start: Any, count: Any) -> Any:
+        """Load a vector; numbers from ``count`` on are not read, but zeros."""
+        pointer, mask = self._vector_at(builder, base, start, 0), self._mask(builder, start, count)
+        kinds = [self.vector.as_pointer(), I32, mask.type, self.vector]
+        name = f"llvm.masked.load.{self.name}.p0{self.name}"
+        load = _function(builder, ir.FunctionType(self.vector, kinds), name)
+        zero = ir.Constant(self.vector, [0.0] * self.lanes)
+        return builder.call(load, [pointer, I32(self.itemsize), mask, zero])
+
+    def _store_first(self, builder: Any, base: Any, start: Any, count: Any, value: Any) -> None:
+        """Store a vector; numbers from ``count`` on are not written."""
+        pointer, mask = self._vector_at(builder, base, start, 0), self._mask(builder, start, count)
+        kinds = [self.vector, self.vector.as_pointer(), I32, mask.type]
+        name = f"llvm.masked.store.{self.name}.p0{self.name}"
+        store = _function(builder, ir.FunctionType(ir.VoidType(), kinds), name)
+        builder.call(store, [value, pointer, I32(self.itemsize), mask])
+
+    def _mask(self, builder: Any, start: Any, count: Any) -> Any:
+        places = ir.Constant(ir.VectorType(I64, self.lanes), list(range(self.lanes)))
+        places = builder.add(places, self._broadcast(builder, start, I64))
+        return builder.icmp_signed("<", places, self._broadcast(builder, count, I64))
 
     def _load(self, builder: Any, base: Any, start: Any, number: int) -> Any:
         pointer = self._vector_at(builder, base, start, number)

@@ -18,6 +18,7 @@ import numpy as np
 
 from npconv.axis import Axis
 from npconv.problem import Array
+from npconv.scratch import Scratch
 
 Index: TypeAlias = tuple[Any, ...]
 
@@ -124,3 +125,36 @@ def _offsets(places: Sequence[Array], size: Sequence[int]) -> Array:
     steps = [math.prod(size[i + 1 :]) for i in range(len(size))]
     each = (place * step for place, step in zip(places, steps, strict=True))
     return reduce(np.add.outer, each).ravel()
+
+
+def most_padded(axis: Axis) -> int:
+    """Bound the length of a padded axis, whose parts are made equally long."""
+    pads = max(axis.low, 0) + max(axis.high, 0)
+    return axis.size + pads // axis.input_dilation + 2 + axis.stride
+
+
+def padded(
+    axes: Sequence[Axis], where: Grid, x: Array, scratch: Scratch, *, beyond: int = 0
+) -> Array:
+    """Give images ``(C, *size)`` padded and flat; as they lie, where that is possible.
+
+    ``beyond`` elements follow that may be read, and are not used.
+    """
+    size, step = tuple(axis.size for axis in axes), where.step
+    if where.size == size and step == 1 and not beyond and x.flags.carray:
+        return x.reshape(-1)
+    count = len(x) * math.prod(where.size)
+    flat = scratch.array("padded", (count + beyond,), x.dtype)
+    flat[count:] = 0
+    image = flat[:count].reshape(len(x), *where.size)
+    if where.size != size:
+        image[...] = 0
+    *outer, last = zip(where.low, size, strict=True)
+    index = (slice(None), *(slice(low, low + n) for low, n in outer))
+    part = where.size[-1] // step
+    for i in range(step):  # element t of the last axis lies in part t % step, at t // step
+        first = (i - last[0]) % step
+        begin = i * part + (last[0] + first) // step
+        number = len(range(first, last[1], step))
+        image[(*index, slice(begin, begin + number))] = x[..., first::step]
+    return flat
