@@ -74,16 +74,6 @@ def _zero_padding(col: Array, axes: Sequence[Axis]) -> None:
                     col[index] = 0
 
 
-def as_matrices(a: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array | None:
-    """View an array as matrices that BLAS can read or write, if it lies in memory as such."""
-    if a.dtype != dtype or not a.size or not a.flags.aligned:
-        return None
-    matrices = a.reshape(shape)
-    row, element = matrices.strides[-2:]
-    lies_so = element == dtype.itemsize and row >= shape[-1] * element
-    return matrices if lies_so and np.may_share_memory(matrices, a) else None
-
-
 def col2im(col: Array, axes: Sequence[Axis], x: Array | None = None) -> Array:
     """Add every column entry back where `im2col` read it: ``(..., R, S, P, Q)`` to ``(..., H, W)``.
 

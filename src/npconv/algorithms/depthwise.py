@@ -18,9 +18,9 @@ from npconv.algorithms.im2col import Im2col
 from npconv.algorithms.protocol import DType
 from npconv.compiled.offsets import Grid, grid, most_padded, padded
 from npconv.cost import Cost
+from npconv.matrices import written_as
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import Scratch
-from npconv.windows import as_matrices
 
 
 class Depthwise:
@@ -128,21 +128,16 @@ def _convolve(
     for n in range(problem.N):
         images = padded(problem.axes, where, x[n, :, 0], scratch, beyond=compiled.beyond)
         for phase in where.phases:
-            target = out[(n, slice(None), 0, *phase.outputs)]
-            shape = (problem.G, len(phase.b))
-            y = as_matrices(target, shape, x.dtype)
-            if y is None:
-                y = scratch.array("product", shape, x.dtype)
+            target, shape = out[(n, slice(None), 0, *phase.outputs)], (problem.G, len(phase.b))
             elements = problem.taps - 1 - phase.taps if turned else phase.taps
-            if len(elements):
-                rows, apart = phase.b[:: phase.run], _apart(where)
-                compiled.sums(w, elements, images, apart, phase.a, rows, phase.run, y)
-            else:
-                y[...] = 0
-            if bias is not None:
-                y += bias
-            if not np.may_share_memory(y, target):
-                target[...] = y.reshape(target.shape)
+            with written_as(target, shape, x.dtype, scratch) as y:
+                if len(elements):
+                    rows, apart = phase.b[:: phase.run], _apart(where)
+                    compiled.sums(w, elements, images, apart, phase.a, rows, phase.run, y)
+                else:
+                    y[...] = 0
+                if bias is not None:
+                    np.add(y, bias, out=y)
 
 
 def _apart(where: Grid) -> int:

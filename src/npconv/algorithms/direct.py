@@ -22,9 +22,9 @@ from npconv.algorithms.protocol import DType
 from npconv.compiled import why_missing
 from npconv.compiled.offsets import Grid, Phase, grid, most_padded, padded
 from npconv.cost import Cost
+from npconv.matrices import written_as
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import Scratch
-from npconv.windows import as_matrices
 
 if TYPE_CHECKING:
     from npconv.compiled.products import Products
@@ -194,20 +194,15 @@ def _convolve(
     for n, g in np.ndindex(problem.N, problem.G):
         image = padded(problem.axes, where, x[n, g], scratch)
         for phase, (rows, steps, terms) in zip(where.phases, tables, strict=True):
-            target = out[(n, g, slice(None), *phase.outputs)]
-            shape = (problem.K, len(phase.b))
-            y = as_matrices(target, shape, x.dtype)
-            if y is None:
-                y = scratch.array("product", shape, x.dtype)
-            if len(terms):
-                columns = image, terms, phase.b, phase.run
-                compiled.multiply(w[g], rows, steps, *columns, y, False, buffer)
-            else:
-                y[...] = 0
-            if bias is not None:
-                y += bias[g][:, np.newaxis]
-            if not np.may_share_memory(y, target):
-                target[...] = y.reshape(target.shape)
+            target, shape = out[(n, g, slice(None), *phase.outputs)], (problem.K, len(phase.b))
+            with written_as(target, shape, x.dtype, scratch) as y:
+                if len(terms):
+                    columns = image, terms, phase.b, phase.run
+                    compiled.multiply(w[g], rows, steps, *columns, y, False, buffer)
+                else:
+                    y[...] = 0
+                if bias is not None:
+                    np.add(y, bias[g][:, np.newaxis], out=y)
 
 
 @lru_cache(maxsize=8)

@@ -24,10 +24,11 @@ import numpy as np
 from npconv.algorithms import holes
 from npconv.algorithms.protocol import DType, why_no_sums
 from npconv.cost import Cost
+from npconv.matrices import as_matrices, written_as
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.products import matmul, matmul_workspace
 from npconv.scratch import Scratch
-from npconv.windows import add_back, as_matrices, im2col
+from npconv.windows import add_back, im2col
 
 
 class Im2col:
@@ -50,16 +51,12 @@ class Im2col:
         """Multiply the kernel matrix with the columns."""
         col = self._columns(problem, x, scratch)
         shape = (problem.N, problem.G, problem.K, problem.pixels)
-        y = as_matrices(out, shape, col.dtype)
-        if y is None:
-            y = scratch.array("product", shape, col.dtype)
-        # (N, G, K, P*Q) = (G, K, C*R*S) @ (N, G, C*R*S, P*Q)
-        matmul(w, col, out=y)
-        holes.mend_outputs(problem, y, w, col)
-        if bias is not None:
-            y += bias[:, :, np.newaxis]
-        if not np.may_share_memory(y, out):
-            out[...] = y.reshape(out.shape)
+        with written_as(out, shape, col.dtype, scratch) as y:
+            # (N, G, K, P*Q) = (G, K, C*R*S) @ (N, G, C*R*S, P*Q)
+            matmul(w, col, out=y)
+            holes.mend_outputs(problem, y, w, col)
+            if bias is not None:
+                np.add(y, bias[:, :, np.newaxis], out=y)
 
     def input_grad(
         self, problem: ConvProblem, dy: Array, w: Array, *, out: Array, scratch: Scratch
