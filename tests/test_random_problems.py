@@ -76,7 +76,10 @@ def test_tiles_change_nothing(number: int) -> None:
 
 
 @settings(max_examples=200, deadline=None, database=None)
-@given(rng=st.randoms(use_true_random=False), algorithm=st.sampled_from(DIRECT))
+@given(
+    rng=st.randoms(use_true_random=False),
+    algorithm=st.sampled_from([n for n in DIRECT if n != "depthwise"]),
+)
 def test_gradients_are_adjoints(rng: random.Random, algorithm: str) -> None:
     problem = random_problem(rng, served=FEATURES)
     data = small_integers(problem, rng.getrandbits(32))
