@@ -1,0 +1,114 @@
+"""Threads that share the parts of a kernel's work, waiting for it where the wait is short.
+
+Parts are claimed one by one, by whoever is free: which thread computes a part makes no
+difference to its bits. The word WORK holds the number of the job and the parts left of it;
+claiming is one exchange of that word, which fails if either has changed. The leader returns
+when all parts are done, so what it lends (its block of arguments lies on its stack) lasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from numba import njit
+
+from npconv.compiled.blocks import CALL_WORDS, MOST_WORDS
+from npconv.compiled.kernels.memory import (
+    add_shared,
+    call_kernel,
+    get_int,
+    load_shared,
+    pause,
+    put_int,
+    stack_words,
+    store_shared,
+    swap_shared,
+)
+
+# Words of the shared memory, each in a cache line of its own, so that nobody waits for a
+# neighbour's write. From ASLEEP on there is one for each worker.
+WORK, DONE, KERNEL, BLOCK, PARTS, THREADS, LOCK, STOP, ASLEEP = range(0, 72, 8)
+LEFT = 0xFFFFFFFF
+
+
+def make(what: str) -> Callable[..., None]:
+    """Make ``lead`` or ``serve``."""
+    return {"lead": _lead(), "serve": _serve()}[what]
+
+
+@njit
+def _claim(memory: int) -> int:
+    """Claim a part; -1 where there is none."""
+    word = load_shared(memory, WORK)
+    while word & LEFT:
+        if swap_shared(memory, WORK, word, word - 1):
+            return get_int(memory, PARTS) - (word & LEFT)
+        word = load_shared(memory, WORK)
+    return -1
+
+
+def _lead() -> Callable[..., None]:
+    block_on_stack = stack_words(MOST_WORDS)
+
+    def lead(
+        memory: int, kernel: int, constants: int, count: int, parts: int, threads: int,
+        a: int, b: int, c: int, d: int, e: int, f: int,
+    ) -> None:  # fmt: skip
+        """Run all parts of a kernel, with whoever of the team is awake.
+
+        The kernel's block of arguments is what the call brings, then the constants.
+        """
+        block = block_on_stack()
+        put_int(block, 0, a)
+        put_int(block, 1, b)
+        put_int(block, 2, c)
+        put_int(block, 3, d)
+        put_int(block, 4, e)
+        put_int(block, 5, f)
+        for i in range(count):
+            put_int(block, CALL_WORDS + i, get_int(constants, i))
+        if threads == 1 or parts == 1 or not swap_shared(memory, LOCK, 0, 1):
+            # Alone, also when the team works for another caller.
+            for part in range(parts):
+                call_kernel(kernel, block, part, 0)
+            return
+        put_int(memory, KERNEL, kernel)
+        put_int(memory, BLOCK, block)
+        put_int(memory, PARTS, parts)
+        put_int(memory, THREADS, threads)
+        put_int(memory, DONE, 0)
+        job = ((load_shared(memory, WORK) >> 32) + 1) & 0x7FFFFFFF
+        store_shared(memory, WORK, job << 32 | parts)
+        part = _claim(memory)
+        while part >= 0:
+            call_kernel(kernel, block, part, 0)
+            add_shared(memory, DONE, 1)
+            part = _claim(memory)
+        while load_shared(memory, DONE) < parts:
+            pause()
+        store_shared(memory, LOCK, 0)
+
+    return lead
+
+
+def _serve() -> Callable[..., None]:
+    def serve(memory: int, worker: int, patience: int) -> None:
+        """Work until there has been nothing to do for a while, then fall asleep."""
+        idle = 0
+        while not load_shared(memory, STOP):
+            word = load_shared(memory, WORK)
+            # The job's number in `word` is older than what is read here, or the exchange fails.
+            if word & LEFT and worker < load_shared(memory, THREADS):
+                if swap_shared(memory, WORK, word, word - 1):
+                    part = get_int(memory, PARTS) - (word & LEFT)
+                    call_kernel(get_int(memory, KERNEL), get_int(memory, BLOCK), part, worker)
+                    add_shared(memory, DONE, 1)
+                idle = 0
+            elif idle < patience:
+                pause()
+                idle += 1
+            else:
+                store_shared(memory, ASLEEP + 8 * worker, 1)
+                return
+
+    return serve

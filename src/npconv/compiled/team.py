@@ -1,0 +1,133 @@
+"""The compiled engine's own threads: a few that wait in machine code, then fall asleep.
+
+A sleeping thread takes some 50 microseconds to wake, as long as a small convolution. So who
+has worked stays awake for a moment. The leader never waits for a thread that has not begun:
+where the team is busy or asleep, it computes alone.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Lock, Thread
+
+import numpy as np
+
+from npconv.compiled.machine_code import address_of, function
+
+AWAKE_SECONDS = 200e-6
+MOST_WORKERS = 64
+_WORD, _STOP, _ASLEEP = 8, 56, 64  # see `npconv.compiled.kernels.team`
+
+
+class Team:
+    """Workers that share memory with whoever leads; made when first needed."""
+
+    def __init__(self) -> None:
+        words = np.zeros(_ASLEEP + _WORD * (MOST_WORKERS + 2), np.int64)
+        self._words = words[-words.ctypes.data % 64 // 8 :]  # begin with a cache line
+        self._memory = self._words.ctypes.data
+        ignored = self._ignored = np.zeros(2, np.int64)
+        self._two = ignored.ctypes.data, ignored.ctypes.data + 8
+        self._lead = function(address_of("team", "lead"), 12)
+        self._serve = function(address_of("team", "serve"), 3)
+        self._patience = 0
+        self._workers: list[tuple[Thread, Lock]] = []
+        self._growing = Lock()
+
+    def run(
+        self, kernel: int, constants: int, count: int, parts: int, threads: int,
+        a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0, f: int = 0,
+    ) -> None:  # fmt: skip
+        """Run all parts of a kernel on up to so many threads, the caller's among them.
+
+        ``a`` to ``f`` are the first words of its block, ``count`` constants the rest.
+        """
+        if threads > 1 and parts > 1:
+            threads = min(threads, parts, MOST_WORKERS + 1)
+            self._wake(threads - 1)
+        self._lead(
+            *self._two, self._memory, kernel, constants, count, parts, threads,
+            a, b, c, d, e, f,
+        )  # fmt: skip
+
+    def _wake(self, count: int) -> None:
+        if len(self._workers) < count:
+            self._grow(count)
+        words = self._words
+        for i in range(count):
+            if words[_ASLEEP + _WORD * (i + 1)]:
+                words[_ASLEEP + _WORD * (i + 1)] = 0
+                with suppress(RuntimeError):  # another caller was first
+                    self._workers[i][1].release()
+
+    def _grow(self, count: int) -> None:
+        with self._growing:
+            if not self._patience:
+                self._patience = self._spins_for(AWAKE_SECONDS)
+            while len(self._workers) < count:
+                wake = Lock()
+                wake.acquire()
+                job: Callable[..., None] = self._work
+                arguments = (len(self._workers) + 1, wake)
+                thread = Thread(target=job, args=arguments, name="npconv", daemon=True)
+                self._workers.append((thread, wake))
+                thread.start()
+
+    def _spins_for(self, seconds: float) -> int:
+        """Measure how often a worker looks for work in that time."""
+        spins, last = 2000, MOST_WORKERS + 1
+        start = time.perf_counter()
+        self._serve(*self._two, self._memory, last, spins)
+        return max(1, int(spins * seconds / (time.perf_counter() - start)))
+
+    def _work(self, worker: int, wake: Lock) -> None:
+        while not self._words[_STOP]:
+            self._serve(*self._two, self._memory, worker, self._patience)
+            if not self._words[_STOP]:
+                wake.acquire()
+
+    def stop(self) -> None:
+        """Send the workers home, before what they execute goes."""
+        self._words[_STOP] = 1
+        for thread, wake in self._workers:
+            with suppress(RuntimeError):  # it is awake
+                wake.release()
+            thread.join()
+
+
+class _OfProcess:
+    """The team of this process."""
+
+    def __init__(self) -> None:
+        self.team: Team | None = None
+        self.lock = Lock()
+
+    def start_anew(self) -> None:
+        """Forget, in a forked process, threads that it does not have."""
+        self.team, self.lock = None, Lock()
+
+    def stop(self) -> None:
+        """Stop them at the end."""
+        if self.team:
+            self.team.stop()
+
+
+_of_process = _OfProcess()
+atexit.register(_of_process.stop)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_of_process.start_anew)
+
+
+def team() -> Team:
+    """Give the team, made at first use."""
+    found = _of_process.team
+    if found is None:
+        with _of_process.lock:
+            found = _of_process.team
+            if found is None:
+                found = _of_process.team = Team()
+    return found
