@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from inspect import Parameter, Signature
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic as numba_intrinsic
-
-# To mypy these are functions of what `codegen` takes, and not of what kernels call them with.
-intrinsic: Any = numba_intrinsic
+from numba.extending import intrinsic
 
 I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 FLOAT, DOUBLE = ir.FloatType(), ir.DoubleType()
@@ -23,137 +21,118 @@ KINDS: dict[str, tuple[Any, Any]] = {
 }
 
 
+def emitted(emit: Callable[..., Any], arguments: int | Sequence[Any], result: Any = None) -> Any:
+    """Make a function of kernels whose LLVM instructions ``emit(builder, ...)`` writes.
+
+    ``arguments`` gives their Numba types, or the number of 64-bit integers; ``result`` the
+    type of what `emit` returns.
+    """
+    if isinstance(arguments, int):
+        arguments = (types.int64,) * arguments
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = emit(builder, *args)
+        return context.get_dummy_value() if result is None else value
+
+    def define(typingctx: Any, *given: Any) -> tuple[Any, Callable[..., Any]]:
+        return (types.void if result is None else result)(*arguments), codegen
+
+    # Numba counts the arguments by the signature.
+    names = ["typingctx", *(f"a{i}" for i in range(len(arguments)))]
+    parameters = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+    vars(define)["__signature__"] = Signature(parameters)
+    define.__name__ = getattr(emit, "__name__", "emitted").strip("_<>")
+    make: Any = intrinsic
+    return make(define)
+
+
 def at(builder: Any, kind: Any, address: Any, index: Any = None) -> Any:
     """Point to element ``index`` of numbers that begin at an address."""
     pointer = builder.inttoptr(address, kind.as_pointer())
     return pointer if index is None else builder.gep(pointer, [index])
 
 
+def declared(builder: Any, kind: Any, name: str) -> Any:
+    """Declare one of LLVM's own functions."""
+    get: Any = cgutils.get_or_insert_function
+    return get(builder.module, kind, name)
+
+
 def getter(dtype: str) -> Any:
     """Make the function ``(address, index)`` that reads an element."""
     numba_type, kind = KINDS[dtype]
 
-    @intrinsic
-    def get(typingctx: Any, address: Any, index: Any) -> tuple[Any, Callable[..., Any]]:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return builder.load(at(builder, kind, *args))
+    def get(builder: Any, address: Any, index: Any) -> Any:
+        return builder.load(at(builder, kind, address, index))
 
-        return numba_type(types.int64, types.int64), codegen
-
-    return get
+    return emitted(get, 2, numba_type)
 
 
 def setter(dtype: str) -> Any:
     """Make the function ``(address, index, value)`` that writes an element."""
     numba_type, kind = KINDS[dtype]
 
-    @intrinsic
-    def put(typingctx: Any, address: Any, index: Any, value: Any) -> tuple[Any, Callable[..., Any]]:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            builder.store(args[2], at(builder, kind, args[0], args[1]))
-            return context.get_dummy_value()
+    def put(builder: Any, address: Any, index: Any, value: Any) -> None:
+        builder.store(value, at(builder, kind, address, index))
 
-        return types.void(types.int64, types.int64, numba_type), codegen
-
-    return put
+    return emitted(put, (types.int64, types.int64, numba_type))
 
 
 get_int, put_int = getter("int64"), setter("int64")
 
 
-@intrinsic
-def load_shared(typingctx: Any, address: Any, index: Any) -> tuple[Any, Callable[..., Any]]:
-    """Read an integer that another thread may write, and all that it wrote before it."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.load_atomic(at(builder, I64, *args), "seq_cst", 8)
-
-    return types.int64(types.int64, types.int64), codegen
+def _load(builder: Any, address: Any, index: Any) -> Any:
+    return builder.load_atomic(at(builder, I64, address, index), "seq_cst", 8)
 
 
-@intrinsic
-def store_shared(
-    typingctx: Any, address: Any, index: Any, value: Any
-) -> tuple[Any, Callable[..., Any]]:
-    """Write an integer for other threads, after all that was written before."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.store_atomic(args[2], at(builder, I64, args[0], args[1]), "seq_cst", 8)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64), codegen
+def _store(builder: Any, address: Any, index: Any, value: Any) -> None:
+    builder.store_atomic(value, at(builder, I64, address, index), "seq_cst", 8)
 
 
-@intrinsic
-def add_shared(
-    typingctx: Any, address: Any, index: Any, value: Any
-) -> tuple[Any, Callable[..., Any]]:
-    """Add to an integer that threads share; give what it was."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        place = at(builder, I64, args[0], args[1])
-        return builder.atomic_rmw("add", place, args[2], "seq_cst")
-
-    return types.int64(types.int64, types.int64, types.int64), codegen
+def _add(builder: Any, address: Any, index: Any, value: Any) -> Any:
+    return builder.atomic_rmw("add", at(builder, I64, address, index), value, "seq_cst")
 
 
-@intrinsic
-def swap_shared(
-    typingctx: Any, address: Any, index: Any, expected: Any, value: Any
-) -> tuple[Any, Callable[..., Any]]:
-    """Write an integer if it still is what was expected; say whether it was."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        place = at(builder, I64, args[0], args[1])
-        done = builder.cmpxchg(place, args[2], args[3], "seq_cst", "seq_cst")
-        return builder.extract_value(done, 1)
-
-    return types.boolean(*(types.int64,) * 4), codegen
+def _swap(builder: Any, address: Any, index: Any, expected: Any, value: Any) -> Any:
+    place = at(builder, I64, address, index)
+    return builder.extract_value(builder.cmpxchg(place, expected, value, "seq_cst", "seq_cst"), 1)
 
 
-@intrinsic
-def pause(typingctx: Any) -> tuple[Any, Callable[..., Any]]:
-    """Let the processor rest a moment in a loop that waits."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        from llvmlite import binding
-
-        if binding.get_process_triple().split("-")[0] in ("x86_64", "i386", "i686"):
-            kind = ir.FunctionType(ir.VoidType(), [])
-            name = "llvm.x86.sse2.pause"
-            builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [])  # type: ignore[no-untyped-call] # as Numba is
-        else:
-            builder.fence("seq_cst")
-        return context.get_dummy_value()
-
-    return types.void(), codegen
+# Integers that threads share, as (address, index, ...). `swap_shared` writes a value if the
+# integer still is what was expected, and says whether it was; `add_shared` gives what it was.
+load_shared = emitted(_load, 2, types.int64)
+store_shared = emitted(_store, 3)
+add_shared = emitted(_add, 3, types.int64)
+swap_shared = emitted(_swap, 4, types.boolean)
 
 
-@intrinsic
-def call_kernel(
-    typingctx: Any, address: Any, args: Any, part: Any, worker: Any
-) -> tuple[Any, Callable[..., Any]]:
-    """Call the kernel at an address; see `npconv.compiled.machine_code.address_of`."""
+def _pause(builder: Any) -> None:
+    if binding.get_process_triple().split("-")[0] in ("x86_64", "i386", "i686"):
+        kind = ir.FunctionType(ir.VoidType(), [])
+        builder.call(declared(builder, kind, "llvm.x86.sse2.pause"), [])
+    else:
+        builder.fence("seq_cst")
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        ignored = [cgutils.alloca_once(builder, I64) for _ in range(2)]  # type: ignore[no-untyped-call] # as Numba is
-        kind = ir.FunctionType(I32, [I64.as_pointer()] * 2 + [I64] * 3)
-        kernel = builder.inttoptr(args[0], kind.as_pointer())
-        builder.call(kernel, [*ignored, *args[1:]])
-        return context.get_dummy_value()
 
-    return types.void(*(types.int64,) * 4), codegen
+pause = emitted(_pause, 0)  # a moment's rest for the processor, in a loop that waits
+
+
+def _call(builder: Any, kernel: Any, *args: Any) -> None:
+    once: Any = cgutils.alloca_once
+    ignored = [once(builder, I64) for _ in range(2)]
+    kind = ir.FunctionType(I32, [I64.as_pointer()] * 2 + [I64] * 3)
+    builder.call(builder.inttoptr(kernel, kind.as_pointer()), [*ignored, *args])
+
+
+# (kernel, block, part, worker); see `npconv.compiled.machine_code.address_of`.
+call_kernel = emitted(_call, 4)
 
 
 def stack_words(count: int) -> Any:
     """Make the function ``()`` that gives the address of so many integers on the stack."""
 
-    @intrinsic
-    def words(typingctx: Any) -> tuple[Any, Callable[..., Any]]:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            place = cgutils.alloca_once(builder, I64, size=I64(count))  # type: ignore[no-untyped-call] # as Numba is
-            return builder.ptrtoint(place, I64)
+    def words(builder: Any) -> Any:
+        once: Any = cgutils.alloca_once
+        return builder.ptrtoint(once(builder, I64, size=I64(count)), I64)
 
-        return types.int64(), codegen
-
-    return words
+    return emitted(words, 0, types.int64)

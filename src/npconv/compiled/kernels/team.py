@@ -9,6 +9,7 @@ when all parts are done, so what it lends (its block of arguments lies on its st
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from numba import njit
 
@@ -36,8 +37,7 @@ def make(what: str) -> Callable[..., None]:
     return {"lead": _lead(), "serve": _serve()}[what]
 
 
-@njit
-def _claim(memory: int) -> int:
+def _claim(memory: int) -> Any:
     """Claim a part; -1 where there is none."""
     word = load_shared(memory, WORK)
     while word & LEFT:
@@ -49,6 +49,7 @@ def _claim(memory: int) -> int:
 
 def _lead() -> Callable[..., None]:
     block_on_stack = stack_words(MOST_WORDS)
+    claim: Any = njit(_claim)
 
     def lead(
         memory: int, kernel: int, constants: int, count: int, parts: int, threads: int,
@@ -79,11 +80,11 @@ def _lead() -> Callable[..., None]:
         put_int(memory, DONE, 0)
         job = ((load_shared(memory, WORK) >> 32) + 1) & 0x7FFFFFFF
         store_shared(memory, WORK, job << 32 | parts)
-        part = _claim(memory)
+        part = claim(memory)
         while part >= 0:
             call_kernel(kernel, block, part, 0)
             add_shared(memory, DONE, 1)
-            part = _claim(memory)
+            part = claim(memory)
         while load_shared(memory, DONE) < parts:
             pause()
         store_shared(memory, LOCK, 0)
