@@ -17,9 +17,6 @@ from npconv.tiling import Cut
 ROOM_BYTES = 8 * 2**20
 # Several images or groups go into one tile up to this size; larger tiles leave the cache.
 CACHE_BYTES = 2 * 2**20
-# The compiled engine makes up to so many tiles of an image for threads to share, while each
-# has so much to do. NumPy's calls are too many for that: it gained nothing on two threads.
-TILES_AN_IMAGE, PRODUCTS_A_TILE, POSITIONS_A_TILE = 4, 32_000_000, 512
 
 
 def find_cut(
@@ -55,10 +52,7 @@ def find_cut(
         channels_whole = grow(K, limit // 2) and grow(C, limit // 2)
         room = min(limit, bytes_of(cut) + ROOM_BYTES)
         whole_image = all(grow(i, room) for i in reversed(positions)) and channels_whole
-        parts = _parts(problem, whole[positions[0] :]) if algorithm.engine == "compiled" else 1
-        if whole_image and parts > 1:
-            cut[positions[0]] = -(-whole[positions[0]] // parts)
-        elif whole_image:
+        if whole_image:
             small = min(limit, CACHE_BYTES)
             if grow(groups, small):
                 # Every further image takes the same again, so there is no need to search.
@@ -66,13 +60,6 @@ def find_cut(
                 cut[images] = 1 + max(0, small - one) // max(two - one, 1)
         return _cut(cut), bytes_of(cut)
     return None, bytes_of(cut)
-
-
-def _parts(problem: ConvProblem, positions: list[int]) -> int:
-    """Say into how many bands an image is cut that would fit in one piece."""
-    one = problem.one_image.products // max(problem.G, 1)
-    worthwhile = min(one // PRODUCTS_A_TILE, math.prod(positions) // POSITIONS_A_TILE)
-    return min(worthwhile, TILES_AN_IMAGE, positions[0])
 
 
 def tile_bytes(

@@ -24,6 +24,7 @@ from npconv.operands import (
     cast,
     check_bias,
     check_kernel,
+    kernel_of,
     packed_block,
     result,
     takes_kernel,
@@ -34,6 +35,7 @@ from npconv.problem import Array, ConvProblem, Direction
 from npconv.ranges import check_range
 from npconv.scratch import Scratch
 from npconv.tiling import Block, Tile, blocks, gradient_tiles, tiles
+from npconv.whole import Runs
 
 
 def forward(
@@ -53,10 +55,28 @@ def forward(
     y = result(numbers, problem.output_shape, out, operands)
     if not y.size:
         return y  # with one size 0 the others may be anything, too many to walk over
+    if choice.runs and not choice.direct and _whole(choice.runs, x, w, y, bias):
+        return y
     with held_for(problem.products):
         run = partial(_forward, bias=bias, conjugate=conjugate)
         _each_image(run, choice, x, w, np.asarray(y))  # never a subclass of ndarray
     return y
+
+
+def _whole(runs: Runs, operand: Array, w: Array | Packed, out: Array, bias: Array | None) -> bool:
+    """Run in machine code, where operands can be taken as they are."""
+    if not runs.take(operand, out):
+        return False
+    if isinstance(w, Packed):
+        packed = w.whole
+    else:
+        packed = runs.packed(w) if runs.take(w) else None
+    if packed is None:
+        return False
+    if bias is not None:
+        bias = np.ascontiguousarray(bias, runs.accumulator)
+    runs.of_kernel(operand, packed, np.asarray(out), bias)
+    return True
 
 
 def _forward(
@@ -124,6 +144,8 @@ def input_grad(
     _check_range(choice, {name: dy}, w, bias)
     dx = result(numbers, problem.input_shape, out, operands)
     if not dx.size:
+        return dx
+    if choice.runs and not choice.direct and bias is None and _whole(choice.runs, dy, w, dx, None):
         return dx
     with held_for(problem.products):
         run = partial(_input_grad, bias=bias, conjugate=conjugate)
@@ -204,6 +226,9 @@ def kernel_grad(
     _check_range(choice, {"grad_output": dy, "input": x}, None, None)
     dw = result(numbers, problem.kernel_shape, out, [dy, x])
     if not dw.size:
+        return dw
+    if choice.runs and not choice.direct and choice.runs.take(x, dy, dw):
+        choice.runs.of_operands(x, dy, np.asarray(dw))
         return dw
     run = partial(_kernel_grad, conjugate=conjugate, first_conjugate=first_conjugate)
     with held_for(problem.products):
@@ -298,9 +323,9 @@ def _kernel_and_weights(choice: Choice, w: Array | Packed) -> tuple[Array, Array
     """Give the kernel as it came, and what `npconv.trust` wants to know of it."""
     if not isinstance(w, Packed):
         return w, trust.weights(choice, w)
-    if w.kernel is None or w.weights is None:
-        raise AssertionError("a kernel packed for transforms comes with the kernel itself")
-    return w.kernel, w.weights
+    if w.weights is None:
+        raise AssertionError("a kernel packed for transforms comes with what checks want to know")
+    return kernel_of(w), w.weights
 
 
 def bias_grad(dy: Array, numbers: Numbers) -> Array:
@@ -316,6 +341,13 @@ def pack(choice: Choice, w: Array) -> Packed:
     """Copy a kernel into the form the choice's algorithm multiplies with."""
     takes_kernel(choice)
     check_kernel(choice, w)
+    if choice.runs:
+        whole = choice.runs.packed(np.ascontiguousarray(w, choice.numbers.accumulator))
+        if whole is not None:
+            whole.flags.writeable = False
+            kernel = w.copy()
+            kernel.flags.writeable = False
+            return Packed(choice, (), w[:0], kernel, whole=whole)
     inner, packed = padded_problem(choice.problem), []
     conjugate = choice.direction is Direction.INPUT_GRAD
     for i, block in enumerate(blocks(choice.problem, choice.cut)):
@@ -351,7 +383,12 @@ def _bias_of(
 
 
 def _scratches(choice: Choice) -> list[Scratch]:
-    """One for each thread; they last for a call, so that blocks use the same memory."""
+    """One for each thread; they last for a call, so that blocks use the same memory.
+
+    The compiled engine has threads of its own, who share each tile.
+    """
+    if choice.best.algorithm.engine == "compiled":
+        return [Scratch(choice.threads)]
     return [Scratch() for _ in range(choice.threads)]
 
 

@@ -23,13 +23,15 @@ class Packed(NamedTuple):
     choice: Choice
     blocks: tuple[Array, ...]
     extremes: Array  # the smallest and the largest element, for integers that might not fit
-    kernel: Array | None = None  # as it came, where `Choice.direct` may have to use it
+    kernel: Array | None = None  # as it came, where something else may have to use it
     weights: Array | None = None  # what `npconv.trust` wants to know of it
+    whole: Array | None = None  # for `Choice.runs`; then there are no blocks
 
     @property
     def nbytes(self) -> int:
         """Bytes the packed kernel holds."""
-        own = [a for a in (*self.blocks, self.kernel, self.weights) if a is not None]
+        each = (*self.blocks, self.kernel, self.weights, self.whole)
+        own = [a for a in each if a is not None]
         return sum(array.nbytes for array in own)
 
 
@@ -44,10 +46,21 @@ def packed_block(
 ) -> Array:
     """Return block number ``i`` of a kernel in the algorithm's form."""
     if isinstance(w, Packed):
-        return w.blocks[i]
+        if w.whole is None:
+            return w.blocks[i]
+        w = kernel_of(w)
     w = choice.problem.view_kernel(w)[block.groups, block.K, block.C]
     w = cast(choice.numbers, w, conjugate=conjugate)
     return choice.best.algorithm.pack(part, choice.direction, w)
+
+
+def kernel_of(w: Array | Packed) -> Array:
+    """Give a kernel as it came."""
+    if not isinstance(w, Packed):
+        return w
+    if w.kernel is None:
+        raise AssertionError("a kernel packed for machine code comes with the kernel itself")
+    return w.kernel
 
 
 def cast(numbers: Numbers, array: Array, *, conjugate: bool = False) -> Array:
@@ -70,7 +83,7 @@ def check_kernel(choice: Choice, w: Array | Packed) -> Sequence[Array]:
             f"here {choice.best.name} for kernel {choice.problem.kernel_shape} of "
             f"{choice.numbers.result}; pack it with this plan"
         )
-    return w.blocks
+    return w.blocks if w.whole is None else (w.whole,)
 
 
 def check_bias(numbers: Numbers, channels: int, bias: Array | None) -> Sequence[Array]:

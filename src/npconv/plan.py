@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -18,6 +19,14 @@ from npconv.numbers import DType
 from npconv.operands import Packed
 from npconv.planner import Candidate, Choice, choose
 from npconv.problem import Array, Direction
+
+
+NAMES = {
+    Direction.FORWARD: ("input", "kernel"),
+    Direction.INPUT_GRAD: ("grad_output", "kernel"),
+    Direction.KERNEL_GRAD: ("grad_output", "input"),
+}
+SMALL = 2**26  # numbers of a result that are there on every machine
 
 
 class Plan:
@@ -41,11 +50,15 @@ class Plan:
     (1, 4, 8, 8)
     """
 
-    __slots__ = ("choice", "dtype")
+    __slots__ = ("_quick", "choice", "dtype")
 
     def __init__(self, choice: Choice, dtype: DType) -> None:
         self.choice = choice
         self.dtype = dtype  # of both operands; integers of any size give an int64 result
+        # What is large or of size 0 goes the long way, and so do transforms, to be checked.
+        small = 0 < math.prod(choice.problem.output_shape) < SMALL
+        quick = choice.runs and not choice.direct and small
+        self._quick = choice.runs.quick if quick and choice.runs else None
 
     @property
     def algorithm(self) -> str:
@@ -74,11 +87,11 @@ class Plan:
 
         ``bias`` goes with the forward direction only; ``kernel`` may be a packed one.
         """
-        names = {
-            Direction.FORWARD: ("input", "kernel"),
-            Direction.INPUT_GRAD: ("grad_output", "kernel"),
-            Direction.KERNEL_GRAD: ("grad_output", "input"),
-        }[self.choice.direction]
+        if self._quick and out is None:
+            y = self._quick(first, second, bias)
+            if y is not None:
+                return y
+        names = NAMES[self.choice.direction]
         a = self._operand(names[0], first)
         b = second if isinstance(second, Packed) else self._operand(names[1], second)
         if self.choice.direction is Direction.FORWARD:

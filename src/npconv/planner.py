@@ -22,11 +22,14 @@ from npconv.problem import ConvProblem, Direction
 from npconv.settings import Settings
 from npconv.strays import Strays, check_bytes
 from npconv.tiling import Cut
+from npconv.whole import Native, Runs
 
 # Beyond this many products the loops of `naive` are no answer any more, only a hang.
 NAIVE_PRODUCTS = 1_000_000
 # Below this many, some hundred microseconds of matrix products, threads only cost.
 THREADED_PRODUCTS = 4_000_000
+# The compiled engine's threads wait for work, and cost some microseconds.
+THREADED_PRODUCTS_COMPILED = 200_000
 
 
 class Candidate(NamedTuple):
@@ -55,6 +58,7 @@ class Choice(NamedTuple):
 
     ``direct`` is the choice that computes again what `npconv.trust` does not trust, one
     image or the whole kernel gradient, because of ``strays``. Direct summation has none.
+    ``runs`` is there where the compiled engine computes the problem whole.
     """
 
     problem: ConvProblem
@@ -65,6 +69,7 @@ class Choice(NamedTuple):
     best: Candidate
     direct: Choice | None = None
     strays: Strays | None = None
+    runs: Runs | None = None
 
     @property
     def error_growth(self) -> float:
@@ -85,7 +90,8 @@ class Choice(NamedTuple):
 
         One where a thread would hardly have started before the work is done.
         """
-        if self.problem.products < THREADED_PRODUCTS:
+        compiled = self.best.algorithm.engine == "compiled"
+        if self.problem.products < (THREADED_PRODUCTS_COMPILED if compiled else THREADED_PRODUCTS):
             return 1
         room = self.settings.workspace_limit // max(self.best.workspace, 1)
         return max(1, min(self.settings.threads, room))
@@ -94,6 +100,8 @@ class Choice(NamedTuple):
     def workspace(self) -> int:
         """Bytes of working arrays, over all threads."""
         needed = self.best.workspace * self.threads
+        if self.runs:
+            needed = max(needed, self.runs.workspace)
         return max(needed, self.direct.workspace) if self.direct else needed
 
     @property
@@ -137,14 +145,36 @@ def choose(
             raise UnsupportedError(_nobody(candidates, problem))
         best = min(able, key=lambda candidate: candidate.time)
         _refuse_endless_loops(best, candidates, problem)
-    made = (problem, direction, numbers, settings, candidates, best)
+    made = Choice(problem, direction, numbers, settings, candidates, best)
+    made = made._replace(runs=_runs(made))
     if best.algorithm.direct:
-        return Choice(*made)
-    return Choice(
-        *made,
+        return made
+    return made._replace(
         direct=_direct(problem, direction, numbers, settings),
         strays=_strays(best.algorithm, padded_problem(problem), direction),
     )
+
+
+def _runs(choice: Choice) -> Runs | None:
+    """Say whether machine code can compute the problem whole, without casts and tiles."""
+    problem, numbers = choice.problem, choice.numbers
+    if (
+        choice.best.algorithm.engine != "compiled"
+        or not problem.products
+        or problem.padding_mode != "zeros"
+        or numbers.result != numbers.accumulator
+    ):
+        return None
+    algorithm, what = cast(Native, choice.best.algorithm), (problem, choice.direction)
+    threads = 1
+    if problem.products >= THREADED_PRODUCTS_COMPILED:
+        threads = choice.settings.threads
+    while threads:
+        needed = algorithm.whole_workspace(*what, numbers.accumulator, threads)
+        if needed <= choice.settings.workspace_limit:
+            return Runs(algorithm, *what, numbers.accumulator, threads, needed)
+        threads //= 2
+    return None
 
 
 def _strays(algorithm: Algorithm, inner: ConvProblem, direction: Direction) -> Strays | None:

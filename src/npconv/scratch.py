@@ -15,10 +15,14 @@ class Scratch:
 
     Fresh memory costs a page fault for every 4 KiB, more than filling it does. Arrays are
     allocated by NumPy, so that `tracemalloc` counts them.
+
+    ``threads`` says how many an algorithm may use that has threads of its own, as those of
+    the compiled engine have.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = 1) -> None:
         self._buffers: dict[str, Array] = {}
+        self.threads = threads
 
     def array(self, role: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Return an uninitialised C-contiguous array, valid until ``role`` is asked again."""

@@ -6,6 +6,7 @@ The environment is read once, at first use.
 
 from __future__ import annotations
 
+import math
 import os
 from contextvars import ContextVar, Token
 from functools import cache
@@ -15,6 +16,12 @@ from npconv.compiled import why_missing
 from npconv.errors import ConvError, MissingExtraError, UnsupportedError, show
 from npconv.options import whole_number
 
+# Where Linux keeps a container's limit, microseconds in a period: control groups version 2,
+# then version 1.
+_CPU_QUOTAS = (
+    ("/sys/fs/cgroup/cpu.max",),
+    ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+)
 ENGINES = ("numpy", "compiled")
 ACCURACIES = ("standard", "strict")
 
@@ -37,8 +44,9 @@ class settings:
     Parameters
     ----------
     engine : {"numpy", "compiled"}, optional
-        Which engine computes. "compiled" admits algorithms that Numba makes into machine
-        code, beside those of NumPy; its first call in a process takes some seconds to compile.
+        Which engine computes. "compiled", the default where Numba is installed, admits
+        algorithms that Numba makes into machine code, beside those of NumPy; the first call of
+        a kind takes some seconds to compile, once on a machine.
     threads : int, optional
         How many threads the engine may use, at least 1; by default what the machine allows.
     workspace_limit : int, optional
@@ -117,7 +125,8 @@ def _from_environment() -> Settings:
             given |= _checked({name: int(text) if is_number else text})
         except ConvError as error:
             raise type(error)(f"{variable} in the environment: {error}") from None
-    return Settings(threads=usable_cpus())._replace(**given)
+    engine = "numpy" if why_missing() else "compiled"
+    return Settings(engine=engine, threads=usable_cpus())._replace(**given)
 
 
 def _checked(given: dict[str, Any]) -> dict[str, Any]:
@@ -136,7 +145,27 @@ def _checked(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def usable_cpus() -> int:
-    """Count the processors this process may run on."""
+    """Count the processors this process may run on: those it is bound to, or granted."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    return max(1, min(count, math.ceil(_quota() or count)))
+
+
+def _quota() -> float | None:
+    """Say how many processors' time a container may use; None where there is no limit."""
+    for names in _CPU_QUOTAS:
+        try:
+            # One file holds both numbers, or each has its own.
+            words = " ".join(_read(name) for name in names).split()
+        except OSError:
+            continue
+        if len(words) == 2 and all(word.isdecimal() for word in words) and int(words[1]):
+            return int(words[0]) / int(words[1])
+    return None
+
+
+def _read(name: str) -> str:
+    with open(name, encoding="ascii") as file:  # noqa: PTH123 - pathlib costs the import more
+        return file.read()

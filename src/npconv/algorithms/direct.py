@@ -1,41 +1,83 @@
 """Direct summation, compiled: one matrix product that reads its columns from the image.
 
 The same product as `im2col`'s, ``y (K, P*Q) = w (K, C*R*S) @ columns (C*R*S, P*Q)``, but the
-columns are never written: a few of them at a time are gathered into the cache, where a
-micro-kernel multiplies them (`npconv.compiled.products`). The input's gradient is a forward
-convolution of dY (`ConvProblem.turned`), whose outputs fall into one phase for each step of
-the stride, so that no product is with a zero between elements. The kernel's gradient is the
-product with the sum over outputs (Goto and van de Geijn, Anatomy of High-Performance Matrix
-Multiplication, 2008; Chetlur and others, cuDNN, 2014, for columns that are not written).
+columns are never written: a band of the image, padded, lies in the cache, and the innermost
+loops find in it, through a table of offsets, what each term multiplies. The input's gradient
+is a forward convolution of dY (`ConvProblem.turned`), whose outputs fall into one phase for
+each step of the stride, so that no product is with a zero between elements. The kernel's
+gradient is the product with the sum over outputs (Goto and van de Geijn, Anatomy of
+High-Performance Matrix Multiplication, 2008; Chetlur and others, cuDNN, 2014, for columns
+that are not written).
 """
 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from npconv.algorithms.im2col import Im2col
 from npconv.algorithms.protocol import DType
-from npconv.compiled import why_missing
-from npconv.compiled.offsets import Grid, Phase, grid, most_padded, padded
+from npconv.compiled import direct, direct_gradient, why_missing
+from npconv.compiled.phases import RANK
+from npconv.compiled.prepared import Prepared, Strides, is_finite, run, strides_of, usable, written
 from npconv.cost import Cost
-from npconv.matrices import written_as
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import Scratch
 
-if TYPE_CHECKING:
-    from npconv.compiled.products import Products
-
 
 class Direct:
-    """A register-blocked matrix product, straight from the padded image."""
+    """A register-blocked matrix product, straight from the image."""
 
     name = "direct"
     engine = "compiled"
     direct = True
+
+    def prepare(
+        self,
+        problem: ConvProblem,
+        direction: Direction,
+        dtype: DType,
+        strides: tuple[Strides, Strides, Strides],
+        threads: int,
+    ) -> Prepared:
+        """Prepare a run for input, output and kernel (or their gradients) of these strides."""
+        x, y, w = strides
+        if direction is Direction.KERNEL_GRAD:
+            return direct_gradient.prepare(problem, dtype.name, x, y, w, threads)
+        if direction is Direction.INPUT_GRAD:
+            return direct.prepare(problem.turned, dtype.name, y, x, threads)
+        return direct.prepare(problem, dtype.name, x, y, threads)
+
+    def pack_whole(
+        self, problem: ConvProblem, direction: Direction, w: Array, threads: int
+    ) -> Array | None:
+        """Put the kernel in the order in which blocks of sums read it.
+
+        Padding is multiplied too. That makes no difference where it is a value, or where the
+        kernel is finite; but where it is no term (in a gradient, beside holes), Inf * 0 would be
+        NaN. Such a kernel is not taken, and none of no elements.
+        """
+        if not problem.products:
+            return None
+        turned = direction is Direction.INPUT_GRAD
+        posed = problem.turned if turned else problem
+        if (turned or any(a.has_holes for a in problem.axes)) and not is_finite(w, threads):
+            return None
+        packed = np.empty(direct.packed_numbers(posed, w.itemsize), w.dtype)
+        packing = direct.prepare_packing(posed, turned, w.dtype.name, strides_of(w), threads)
+        packing.run(w, None, packed, None)
+        return packed
+
+    def whole_workspace(
+        self, problem: ConvProblem, direction: Direction, dtype: DType, threads: int
+    ) -> int:
+        """Count what threads work in, and the packed kernel."""
+        if direction is Direction.KERNEL_GRAD:
+            return threads * direct_gradient.workspace(problem, dtype.itemsize)
+        posed = problem.turned if direction is Direction.INPUT_GRAD else problem
+        packed = direct.packed_numbers(posed, dtype.itemsize) * dtype.itemsize
+        return threads * direct.workspace(posed, dtype.itemsize) + packed
 
     def forward(
         self,
@@ -47,75 +89,65 @@ class Direct:
         bias: Array | None = None,
         scratch: Scratch,
     ) -> None:
-        """Multiply phase by phase, image by image, group by group."""
-        if w.ndim == 3:  # see `pack`
+        """Pack the kernel for this tile, then multiply band by band."""
+        packed = self.pack_whole(problem, Direction.FORWARD, usable(w), scratch.threads)
+        if packed is None:
+            w = Im2col().pack(problem, Direction.FORWARD, w)
             for n in range(problem.N):
                 one = slice(n, n + 1)
                 Im2col().forward(
                     problem.one_image, x[one], w, out=out[one], bias=bias, scratch=scratch
                 )
-        else:
-            _convolve(problem, False, x, w, out, bias, scratch)
+            return
+        x, bias = usable(x), None if bias is None else np.ascontiguousarray(bias)
+        with written(out, x.dtype, scratch) as y:
+            strides = strides_of(x), strides_of(y), ()
+            prepared = self.prepare(problem, Direction.FORWARD, x.dtype, strides, scratch.threads)
+            run(prepared, x, packed, y, bias, scratch)
 
     def input_grad(
         self, problem: ConvProblem, dy: Array, w: Array, *, out: Array, scratch: Scratch
     ) -> None:
-        """Convolve dy with the kernel turned round: it is read so, not written."""
-        if w.ndim == 3:  # see `pack`
+        """Convolve dy with the kernel turned round, as it is packed."""
+        packed = self.pack_whole(problem, Direction.INPUT_GRAD, usable(w), scratch.threads)
+        if packed is None:
+            w = Im2col().pack(problem, Direction.INPUT_GRAD, w)
             for n in range(problem.N):
                 one = slice(n, n + 1)
                 Im2col().input_grad(problem.one_image, dy[one], w, out=out[one], scratch=scratch)
-        else:
-            _convolve(problem.turned, True, dy, w, out, None, scratch)
+            return
+        dy = usable(dy)
+        with written(out, dy.dtype, scratch) as dx:
+            strides, threads = (strides_of(dx), strides_of(dy), ()), scratch.threads
+            prepared = self.prepare(problem, Direction.INPUT_GRAD, dy.dtype, strides, threads)
+            run(prepared, dy, packed, dx, None, scratch)
 
     def kernel_grad(
         self, problem: ConvProblem, x: Array, dy: Array, *, out: Array, scratch: Scratch
     ) -> None:
-        """Sum over outputs, image after image.
-
-        With many outputs their gradient is gathered, and the result comes transposed; with
-        few, the columns are.
-        """
-        compiled, where = _compiled(x.dtype), grid(problem.axes)
-        (phase,) = where.phases
-        terms, pixels = _terms(problem, where, phase), np.arange(problem.pixels)
-        channels = np.arange(problem.K) * problem.pixels
-        transposed, block = _is_transposed(problem), compiled.block.rows
-        buffer = scratch.array("panels", (compiled.buffer_size,), x.dtype)
-        shape = (len(terms), problem.K) if transposed else (problem.K, len(terms))
-        dw = scratch.array("sum", (problem.G, *shape), x.dtype)
-        grads = scratch.array("grads", (problem.K, *problem.out), x.dtype)
-        for n, g in np.ndindex(problem.N, problem.G):
-            image = padded(problem.axes, where, x[n, g], scratch)
-            grads[...] = dy[n, g]
-            here = grads.reshape(-1), pixels
-            if transposed:
-                factors = image, _rows(terms, block), phase.b, *here, channels, 1
-            else:
-                factors = here[0], _rows(channels, block), pixels, image, phase.b, terms, 1
-            compiled.multiply(*factors, dw[g], n > 0, buffer)
-        if problem.N:
-            out += (dw.swapaxes(1, 2) if transposed else dw).reshape(out.shape)
+        """Sum over outputs, image after image."""
+        if not problem.products:
+            return
+        x, dy = usable(x), usable(dy)
+        dw = scratch.array("sum", out.shape, x.dtype)
+        strides = strides_of(x), strides_of(dy), strides_of(dw)
+        prepared = self.prepare(problem, Direction.KERNEL_GRAD, x.dtype, strides, scratch.threads)
+        run(prepared, x, dy, dw, None, scratch)
+        out += dw
 
     def pack(self, problem: ConvProblem, direction: Direction, w: Array) -> Array:
-        """Leave the kernel as it is, in one piece: ``(G, K*C*R*S)``.
-
-        Padding is multiplied too. That makes no difference where it is a value, or where the
-        kernel is finite; but where it is no term (in a gradient, beside holes), Inf * 0 would be
-        NaN. Such a kernel stays as `im2col` takes it, who then computes instead.
-        """
-        bare = direction is Direction.INPUT_GRAD or any(a.has_holes for a in problem.axes)
-        if bare and not np.isfinite(w).all():
-            return Im2col().pack(problem, direction, w)
-        return np.ascontiguousarray(w).reshape(problem.G, -1)
+        """Leave the kernel as it is: tiles differ in what their outputs read."""
+        return w
 
     def why_not(self, problem: ConvProblem, direction: Direction, dtype: DType) -> str | None:
-        """Serve float32 and float64, where Numba is."""
+        """Serve float32 and float64 along up to three axes, where Numba is."""
         missing = why_missing()
         if missing:
             return missing
         if dtype not in (np.float32, np.float64):
             return f"its kernels are for float32 and float64, not {dtype}"
+        if problem.rank > RANK:
+            return f"its kernels walk over {RANK} axes at most, not {problem.rank}"
         if direction is Direction.KERNEL_GRAD and any(a.input_dilation > 1 for a in problem.axes):
             return "in the kernel's gradient it does not serve input_dilation"
         return None
@@ -127,104 +159,31 @@ class Direct:
         dtype: DType,
         whole: ConvProblem | None = None,
     ) -> Cost:
-        """Count the padded image of one group, the panels, and what cannot be written in place."""
+        """Count the products in whole vectors, the bands, and the kernel in its own form."""
         posed = problem.turned if direction is Direction.INPUT_GRAD else problem
-        images, terms = posed.N * posed.G, posed.C * posed.taps
-        image = posed.C * math.prod(map(most_padded, posed.axes))
-        y, kernel = posed.K * posed.pixels, posed.G * posed.K * terms
-        tables = 8 * (4 * terms + 4 * posed.pixels + 2 * posed.K + 32)
-        needed = image + 2 * kernel + _BUFFER
-        # Blocks are 8 rows high, and vectors have 16 numbers or fewer.
-        products = problem.products // max(posed.K, 1) * -(-posed.K // 8) * 8
-        gathered = terms * posed.pixels
+        if posed.rank > RANK or not math.prod(
+            (posed.G, posed.K, posed.C, posed.taps, posed.pixels)
+        ):
+            return Im2col().cost(problem, direction, dtype)  # who computes sums of no terms
+        kernel = posed.G * posed.K * posed.C * posed.taps
         if direction is Direction.KERNEL_GRAD:
-            needed += y + kernel
-            if _is_transposed(posed):
-                products = problem.products // max(posed.K, 1) * -(-posed.K // 16) * 16
-                gathered = 4 * y  # one number at a time
+            needed = direct_gradient.workspace(posed, dtype.itemsize) + kernel * dtype.itemsize
+            counted = direct_gradient.counts(posed, dtype.itemsize)
         else:
-            needed += y
-        needed = needed * dtype.itemsize + tables
+            packed = direct.packed_numbers(posed, dtype.itemsize)
+            written = (
+                posed.N * posed.G * posed.K * posed.pixels
+            )  # where the result has another dtype
+            needed = direct.workspace(posed, dtype.itemsize) + (packed + written) * dtype.itemsize
+            counted = direct.counts(posed, dtype.itemsize)
         if direction is Direction.INPUT_GRAD or any(a.has_holes for a in posed.axes):
             instead = Im2col().cost(problem.one_image, direction, dtype)  # see `pack`
             needed = max(needed, instead.workspace)
-        if direction is Direction.INPUT_GRAD:
-            gathered += 4 * kernel // max(images, 1)  # rows of a turned kernel lie far apart
+        products, moved = counted
         return Cost(
             multiplications=products,
-            bytes_moved=(images * (2 * image + 2 * y + gathered) + 2 * kernel) * dtype.itemsize,
+            bytes_moved=moved * dtype.itemsize,
             workspace=needed,
             error_growth=problem.terms(direction) + 1,
-            calls=10 + 4 * images,
+            calls=1,
         )
-
-
-# More numbers than the buffer of any block takes.
-_BUFFER = (256 * 8 + 16) * 64
-
-
-def _is_transposed(problem: ConvProblem) -> bool:
-    """Whether the kernel's gradient gathers the outputs' gradient, and not the columns."""
-    return problem.pixels > 2 * problem.K
-
-
-def _compiled(dtype: DType) -> Products:
-    from npconv.compiled.products import products_for
-
-    return products_for(dtype)
-
-
-def _rows(offsets: Array, block: int) -> Array:
-    """Repeat the last offset, so that a last block that stands over reads something."""
-    return np.append(offsets, np.repeat(offsets[-1:], block - 1))
-
-
-def _convolve(
-    problem: ConvProblem,
-    turned: bool,
-    x: Array,
-    w: Array,
-    out: Array,
-    bias: Array | None,
-    scratch: Scratch,
-) -> None:
-    compiled, where = _compiled(x.dtype), grid(problem.axes)
-    tables = _tables(problem.one_image, turned, compiled.block.rows)
-    buffer = scratch.array("panels", (compiled.buffer_size,), x.dtype)
-    for n, g in np.ndindex(problem.N, problem.G):
-        image = padded(problem.axes, where, x[n, g], scratch)
-        for phase, (rows, steps, terms) in zip(where.phases, tables, strict=True):
-            target, shape = out[(n, g, slice(None), *phase.outputs)], (problem.K, len(phase.b))
-            with written_as(target, shape, x.dtype, scratch) as y:
-                if len(terms):
-                    columns = image, terms, phase.b, phase.run
-                    compiled.multiply(w[g], rows, steps, *columns, y, False, buffer)
-                else:
-                    y[...] = 0
-                if bias is not None:
-                    np.add(y, bias[g][:, np.newaxis], out=y)
-
-
-@lru_cache(maxsize=8)
-def _tables(problem: ConvProblem, turned: bool, block: int) -> list[tuple[Array, Array, Array]]:
-    """Say for each phase where in the kernel its rows and steps lie, and its terms in an image.
-
-    Of a kernel that is to be turned, rows are its input channels and steps go through its
-    output channels, and through its elements from the last one on.
-    """
-    where, taps = grid(problem.axes), problem.taps
-    of_row, of_channel = problem.C * taps, taps
-    if turned:
-        of_row, of_channel = taps, problem.K * taps
-    at, tables = _rows(np.arange(problem.K) * of_row, block), []
-    for phase in where.phases:
-        elements = taps - 1 - phase.taps if turned else phase.taps
-        steps = np.add.outer(np.arange(problem.C) * of_channel, elements).ravel()
-        tables.append((at, steps, _terms(problem, where, phase)))
-    return tables
-
-
-def _terms(problem: ConvProblem, where: Grid, phase: Phase) -> Array:
-    """Repeat the offsets of one channel's terms for all of them."""
-    channels = np.arange(problem.C) * math.prod(where.size)
-    return np.add.outer(channels, phase.a).ravel()

@@ -6,7 +6,8 @@ more than its arithmetic.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,10 @@ import numpy as np
 from npconv.compiled.machine_code import address_of
 from npconv.compiled.team import team
 from npconv.problem import Array
+from npconv.scratch import Scratch
+
+LINE = 64  # bytes of a cache line
+FINITE_PART = 2**16  # numbers that a thread looks at in one go
 
 # How arrays lie, in elements: one number for each axis of the inner layout.
 Strides = tuple[int, ...]
@@ -26,6 +31,7 @@ class Step(NamedTuple):
     constants: Array
     address: int
     parts: int
+    kept: tuple[Array, ...]  # tables whose addresses are among the constants
 
 
 class Prepared(NamedTuple):
@@ -36,21 +42,29 @@ class Prepared(NamedTuple):
     threads: int
 
     def run(
-        self, first: int, second: int, out: int, bias: int, scratch: int, flags: int = 0
+        self,
+        first: Array | None,
+        second: Array | None,
+        out: Array | None,
+        bias: Array | None,
+        scratch: int = 0,
+        flags: int = 0,
     ) -> None:
-        """Run on arrays at these addresses; 0 for what there is not."""
+        """Run on arrays; ``scratch`` and ``flags`` are addresses."""
         lead = team().run
-        for kernel, constants, address, parts in self.steps:
+        for kernel, constants, address, parts, _ in self.steps:
             lead(
                 kernel, address, constants.size, parts, self.threads,
                 first, second, out, bias, scratch, flags,
             )  # fmt: skip
 
 
-def step(kernel: Sequence[str], constants: Sequence[Any], parts: int) -> Step:
+def step(
+    kernel: Sequence[str], constants: Sequence[Any], parts: int, kept: Sequence[Array] = ()
+) -> Step:
     """Prepare a step; ``kernel`` names a module of `npconv.compiled.kernels` and a variant."""
     words = np.array([int(c) for c in constants], np.int64)
-    return Step(address_of(*kernel), words, words.ctypes.data, parts)
+    return Step(address_of(*kernel), words, words.ctypes.data, parts, tuple(kept))
 
 
 def strides_of(array: Array) -> Strides:
@@ -61,3 +75,45 @@ def strides_of(array: Array) -> Strides:
 def address(array: Array | None) -> int:
     """Say where an array begins; 0 for None."""
     return 0 if array is None else int(array.__array_interface__["data"][0])
+
+
+@contextmanager
+def written(out: Array, dtype: np.dtype[Any], scratch: Scratch) -> Iterator[Array]:
+    """Lend an array to write ``out`` through: itself, or one of the dtype of the sums."""
+    if out.dtype == dtype and out.flags.aligned:
+        yield out
+        return
+    result = scratch.array("result", out.shape, dtype)
+    yield result
+    out[...] = result
+
+
+def usable(array: Array) -> Array:
+    """Give an array that machine code can read: where it is not aligned, a copy."""
+    return array if array.flags.aligned else array.copy()
+
+
+def run(
+    prepared: Prepared,
+    first: Array,
+    second: Array,
+    out: Array,
+    bias: Array | None,
+    scratch: Scratch,
+    flags: Array | None = None,
+) -> None:
+    """Run on arrays, with working memory from ``scratch`` that begins with a cache line."""
+    memory = scratch.array("compiled", (prepared.scratch + LINE,), np.uint8)
+    begin = address(memory)
+    prepared.run(first, second, out, bias, begin + -begin % LINE, address(flags))
+
+
+def is_finite(array: Array, threads: int) -> bool:
+    """Whether there is no NaN and no Inf in an array."""
+    if array.dtype not in (np.float32, np.float64) or not array.flags.c_contiguous:
+        return bool(np.isfinite(array).all())
+    parts = -(-array.size // FINITE_PART)
+    answers = np.empty(parts, np.int64)
+    one = step(("pack", "finite", array.dtype.name), (FINITE_PART, array.size), parts)
+    Prepared((one,), 0, threads).run(array, None, None, None, 0, address(answers))
+    return bool(answers.all())

@@ -8,6 +8,7 @@ where the team is busy or asleep, it computes alone.
 from __future__ import annotations
 
 import atexit
+import ctypes
 import os
 import time
 from collections.abc import Callable
@@ -17,10 +18,25 @@ from threading import Lock, Thread
 import numpy as np
 
 from npconv.compiled.machine_code import address_of, function
+from npconv.problem import Array
 
 AWAKE_SECONDS = 200e-6
 MOST_WORKERS = 64
-_WORD, _STOP, _ASLEEP = 8, 56, 64  # see `npconv.compiled.kernels.team`
+_WORD, _STOP, _DATA, _ASLEEP = 8, 56, 64, 72  # see `npconv.compiled.kernels.team`
+
+
+def _data_offset() -> int:
+    """Find where in an array object NumPy keeps the address of its numbers.
+
+    Asking NumPy for it takes a microsecond an array, and there are four in a call. The place
+    is part of NumPy's binary interface; here it is looked up rather than known.
+    """
+    arrays = [np.empty(n, np.uint8) for n in (10, 1000, 100_000)]
+    for offset in range(16, 64, 8):
+        found = [ctypes.c_size_t.from_address(id(array) + offset).value for array in arrays]
+        if found == [array.ctypes.data for array in arrays]:
+            return offset
+    raise AssertionError("an array knows where its numbers are")
 
 
 class Team:
@@ -32,6 +48,7 @@ class Team:
         self._memory = self._words.ctypes.data
         ignored = self._ignored = np.zeros(2, np.int64)
         self._two = ignored.ctypes.data, ignored.ctypes.data + 8
+        self._words[_DATA] = _data_offset()
         self._lead = function(address_of("team", "lead"), 12)
         self._serve = function(address_of("team", "serve"), 3)
         self._patience = 0
@@ -40,18 +57,22 @@ class Team:
 
     def run(
         self, kernel: int, constants: int, count: int, parts: int, threads: int,
-        a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0, f: int = 0,
+        a: Array | None = None, b: Array | None = None, c: Array | None = None,
+        d: Array | None = None, e: int = 0, f: int = 0,
     ) -> None:  # fmt: skip
         """Run all parts of a kernel on up to so many threads, the caller's among them.
 
-        ``a`` to ``f`` are the first words of its block, ``count`` constants the rest.
+        The first words of its block are where four arrays begin, ``e`` and ``f``; the rest
+        are ``count`` constants.
         """
         if threads > 1 and parts > 1:
             threads = min(threads, parts, MOST_WORKERS + 1)
             self._wake(threads - 1)
+        first, second = self._two
         self._lead(
-            *self._two, self._memory, kernel, constants, count, parts, threads,
-            a, b, c, d, e, f,
+            first, second, self._memory, kernel, constants, count, parts, threads,
+            id(a) if a is not None else 0, id(b) if b is not None else 0,
+            id(c) if c is not None else 0, id(d) if d is not None else 0, e, f,
         )  # fmt: skip
 
     def _wake(self, count: int) -> None:

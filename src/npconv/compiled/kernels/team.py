@@ -27,8 +27,9 @@ from npconv.compiled.kernels.memory import (
 )
 
 # Words of the shared memory, each in a cache line of its own, so that nobody waits for a
-# neighbour's write. From ASLEEP on there is one for each worker.
-WORK, DONE, KERNEL, BLOCK, PARTS, THREADS, LOCK, STOP, ASLEEP = range(0, 72, 8)
+# neighbour's write. From ASLEEP on there is one for each worker. DATA says where in an array
+# object the address of its numbers stands.
+WORK, DONE, KERNEL, BLOCK, PARTS, THREADS, LOCK, STOP, DATA, ASLEEP = range(0, 80, 8)
 LEFT = 0xFFFFFFFF
 
 
@@ -57,13 +58,14 @@ def _lead() -> Callable[..., None]:
     ) -> None:  # fmt: skip
         """Run all parts of a kernel, with whoever of the team is awake.
 
-        The kernel's block of arguments is what the call brings, then the constants.
+        The kernel's block of arguments is what the call brings (``a`` to ``d`` are array
+        objects, or 0), then the constants.
         """
-        block = block_on_stack()
-        put_int(block, 0, a)
-        put_int(block, 1, b)
-        put_int(block, 2, c)
-        put_int(block, 3, d)
+        block, data = block_on_stack(), get_int(memory, DATA)
+        put_int(block, 0, get_int(a + data, 0) if a else 0)
+        put_int(block, 1, get_int(b + data, 0) if b else 0)
+        put_int(block, 2, get_int(c + data, 0) if c else 0)
+        put_int(block, 3, get_int(d + data, 0) if d else 0)
         put_int(block, 4, e)
         put_int(block, 5, f)
         for i in range(count):

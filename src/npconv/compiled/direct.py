@@ -1,0 +1,352 @@
+"""Direct summation as the compiled engine runs it: which bands, which blocks, which tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from npconv.axis import Axis
+from npconv.compiled.bands import Band, band
+from npconv.compiled.phases import RANK, Phase, axes_of, phases
+from npconv.compiled.prepared import Prepared, Step, Strides, step
+from npconv.compiled.registers import accumulators, vector_bytes
+from npconv.problem import Array, ConvProblem
+
+# Outputs of a band: so many that what they share is read seldom, so few that it stays in the
+# cache. Numbers of a band, likewise.
+OUTPUTS, NUMBERS = 168, 2**17
+WORKER_WORD = 4  # of those that `words` makes
+CHANNELS_A_PART = 48  # or a band is read from the image too often
+
+
+class Pieces(NamedTuple):
+    """One phase cut into bands; the last one along rows has ``last`` columns."""
+
+    phase: Phase
+    band: Band
+    last: int
+    rows: int  # how many bands there are along rows, and along columns
+    columns: int
+
+    @property
+    def count(self) -> int:
+        """Count the bands."""
+        return self.phase.axes[0].number * self.rows * self.columns
+
+
+class Layout(NamedTuple):
+    """How one problem is computed; made from shapes alone."""
+
+    mode: str  # which factor runs along vectors: see `npconv.compiled.kernels.blocks_of_sums`
+    blocks: tuple[tuple[int, int], ...]  # first output channel and number, of each block
+    chunks: int  # parts that share a band
+    pieces: tuple[Pieces, ...]
+    channels: int
+    lanes: int
+
+    @property
+    def packed(self) -> int:
+        """Count the numbers of one group's packed kernel."""
+        return sum(self.packed_of(p) for p in self.pieces)
+
+    def packed_of(self, piece: Pieces) -> int:
+        """Count those of one phase."""
+        return self.terms(piece) * sum(width for _, width in self.blocks)
+
+    def terms(self, piece: Pieces) -> int:
+        """Count the products that are summed for an output of a phase."""
+        return self.channels * len(piece.phase.taps)
+
+    @property
+    def band_numbers(self) -> int:
+        """Bound the numbers of a band, and of the vector read behind it."""
+        most = max((p.band.channel for p in self.pieces), default=0)
+        return whole_lines(self.channels * most + 4 * self.lanes)
+
+    @property
+    def tile_numbers(self) -> int:
+        """Bound the numbers of a tile."""
+        width = max((width for _, width in self.blocks), default=0)
+        return max((self._tile(p.band, width) for p in self.pieces), default=0)
+
+    def _tile(self, band: Band, width: int) -> int:
+        if self.mode == "broadcast":
+            return band.rows * band.columns * width
+        return width * self.block_vectors * self.lanes
+
+    @property
+    def block_vectors(self) -> int:
+        """Count the vectors a shifted block is wide: of 8 rows, or of fewer and wider ones."""
+        height = max((height for _, height in self.blocks), default=1)
+        return min(6, accumulators() // height)
+
+    @property
+    def worker_numbers(self) -> int:
+        """Count the numbers each thread works in."""
+        return whole_lines(self.band_numbers + self.tile_numbers)
+
+    @property
+    def parts(self) -> int:
+        """Count the parts of an image and group."""
+        return sum(p.count for p in self.pieces) * self.chunks
+
+
+def whole_lines(numbers: int) -> int:
+    """Round up, so that what follows begins with a cache line."""
+    return -(-numbers // 16) * 16
+
+
+@lru_cache(maxsize=1024)
+def layout(
+    problem: ConvProblem, itemsize: int, threads: int = 1, *, as_it_lies: bool = False
+) -> Layout:
+    """Lay out a forward problem (for the input's gradient: `ConvProblem.turned`).
+
+    ``as_it_lies`` says that rows do not follow each other in memory. Neither bands nor
+    chunks change a bit of the result, so the number of threads may have a say in them.
+    """
+    lanes, flat = vector_bytes() // itemsize, flattened(problem)
+    mode = _mode(flat, phases(flat), lanes)  # the same however arrays lie, as kernels are packed
+    problem = problem if as_it_lies else flat
+    found = phases(problem)
+    blocks = blocks_of(problem.K, lanes, mode)
+    pieces = [pieces_of(problem, phase, mode, lanes, OUTPUTS) for phase in found]
+    bands = problem.N * problem.G * sum(p.count for p in pieces)
+    parts = min(-(-parts_for(threads) // max(bands, 1)), problem.K // CHANNELS_A_PART)
+    chunks = max(1, min(len(blocks), parts))
+    return Layout(mode, blocks, chunks, tuple(pieces), problem.C, lanes)
+
+
+def parts_for(threads: int) -> int:
+    """Say into how many parts work is cut, so that threads end at about the same time."""
+    return 1 if threads == 1 else 4 * threads
+
+
+def flattened(problem: ConvProblem) -> ConvProblem:
+    """Pose a problem whose outputs read one input each along a single axis."""
+    if problem.rank > 1 and all(axis.is_plain for axis in problem.axes):
+        return problem._replace(axes=(Axis(math.prod(problem.size), 1),))
+    return problem
+
+
+def as_it_is_read(
+    problem: ConvProblem, x: Strides, y: Strides
+) -> tuple[ConvProblem, Strides, Strides]:
+    """Pose a problem along a single axis where it can be, and its arrays lie so."""
+    flat = flattened(problem)
+    if flat is problem or not (_follow(problem, x) and _follow(problem, y)):
+        return problem, x, y
+    return flat, (*x[:3], x[-1]), (*y[:3], y[-1])
+
+
+def _follow(problem: ConvProblem, strides: Strides) -> bool:
+    """Whether rows follow each other in an array of the problem's input, or output."""
+    steps = [math.prod(problem.size[i + 1 :]) for i in range(problem.rank)]
+    return all(
+        size == 1 or stride == step * strides[-1]
+        for size, stride, step in zip(problem.size, strides[3:], steps, strict=True)
+    )
+
+
+def _mode(problem: ConvProblem, found: Sequence[Phase], lanes: int) -> str:
+    """Estimate for each mode the vectors multiplied, and those written."""
+    broadcast = shifted = 0.0
+    for phase in found:
+        Q = phase.axes[-1].number
+        terms, outputs = problem.C * len(phase.taps), phase.outputs
+        broadcast += outputs * (terms / 2 * -(-problem.K // lanes) + problem.K)
+        shifted += outputs * problem.K * (terms / 2 * -(-Q // lanes) / Q + 0.2)
+    return "broadcast" if broadcast < shifted else "shifted"
+
+
+def blocks_of(K: int, lanes: int, mode: str) -> tuple[tuple[int, int], ...]:
+    """Cut output channels into blocks: of about equally many vectors, or of 8, 4, 2, 1 rows."""
+    if mode == "broadcast":
+        vectors = -(-K // lanes)
+        most = 4 if accumulators() >= 16 else 3
+        count = -(-vectors // most)
+        ends = [vectors * (i + 1) // count * lanes for i in range(count)]
+        return tuple(zip([0, *ends[:-1]], np.diff([0, *ends]).tolist(), strict=True))
+    blocks, start, height = [], 0, 8 if accumulators() >= 24 else 4
+    while start < K:
+        while height > K - start:
+            height //= 2
+        blocks.append((start, height))
+        start += height
+    return tuple(blocks)
+
+
+def pieces_of(problem: ConvProblem, phase: Phase, mode: str, lanes: int, outputs: int) -> Pieces:
+    """Cut a phase into bands of about so many outputs, rows whole where they are not long."""
+    _, all_rows, all_columns = (axis.number for axis in phase.axes)
+    neighbours = mode == "shifted"
+
+    def numbers(rows: int, columns: int) -> int:
+        return problem.C * band(phase, rows, columns, neighbours=neighbours).channel
+
+    columns = all_columns
+    if columns > 2 * outputs:
+        columns = _even(all_columns, outputs, 3 * lanes)
+    while columns > lanes and numbers(1, columns) > NUMBERS:
+        columns = _even(all_columns, columns // 2, lanes)
+    rows = _even(all_rows, max(1, outputs // columns))
+    while rows > 1 and numbers(rows, columns) > NUMBERS:
+        rows = _even(all_rows, rows // 2)
+    count = -(-all_columns // columns)
+    last = all_columns - (count - 1) * columns
+    return Pieces(
+        phase,
+        band(phase, rows, columns, neighbours=neighbours),
+        last,
+        -(-all_rows // rows),
+        count,
+    )
+
+
+def _even(whole: int, most: int, multiple: int = 1) -> int:
+    """Cut something into pieces of at most so much, about equally large."""
+    count = -(-whole // most)
+    piece = -(-whole // count)
+    return min(whole, -(-piece // multiple) * multiple)
+
+
+# ---- what kernels read ---------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1024)
+def prepare(problem: ConvProblem, dtype: str, x: Strides, y: Strides, threads: int) -> Prepared:
+    """Prepare a forward problem for arrays of these strides, in the inner layout."""
+    itemsize = np.dtype(dtype).itemsize
+    problem, x, y = as_it_is_read(problem, x, y)
+    how = layout(problem, itemsize, threads, as_it_lies=True)
+    constants, kept = words(problem, how, itemsize, x, y)
+    kernel, parts = ("direct", how.mode, dtype), problem.N * problem.G * how.parts
+    one = step(kernel, constants, parts, kept)
+    return Prepared((one,), how.worker_numbers * itemsize * threads, threads)
+
+
+def words(
+    problem: ConvProblem, how: Layout, itemsize: int, x: Strides, y: Strides
+) -> tuple[list[int], list[Array]]:
+    """Make the words of a block (see `npconv.compiled.kernels.words`), and their tables."""
+    table, kept = _phase_table(how, _spatial(y), len(how.blocks))
+    blocks = np.array(how.blocks, np.int64).ravel()
+    return [
+        problem.G, problem.C, problem.K,
+        how.band_numbers * itemsize, how.worker_numbers * itemsize,
+        table.ctypes.data, how.parts, how.packed, blocks.ctypes.data,
+        *x[:3], *_spatial(x), *(axis.size for axis in axes_of(problem)),
+        *y[:3], how.block_vectors,
+    ], [table, blocks, *kept]  # fmt: skip
+
+
+def _spatial(strides: Strides) -> tuple[int, ...]:
+    return (*(0,) * (RANK - len(strides[3:])), *strides[3:])
+
+
+def _phase_table(how: Layout, y: Strides, blocks: int) -> tuple[Array, list[Array]]:
+    """Make the words of each phase (see `npconv.compiled.kernels.words`), and their tables."""
+    kept: list[Array] = []
+
+    def keep(numbers: Array) -> int:
+        kept.append(np.ascontiguousarray(numbers, np.int64))
+        return int(kept[-1].ctypes.data)
+
+    rows, packed = [], 0
+    for piece in how.pieces:
+        planes, heights, widths = piece.phase.axes
+        here, (bases, taps) = piece.band, piece.band.offsets
+        bases = bases.reshape(here.rows, here.columns)
+        terms = np.add.outer(np.arange(how.channels) * here.channel, taps.ravel())
+        apart = [axis.apart * stride for axis, stride in zip(piece.phase.axes, y, strict=True)]
+        start = sum(axis.first * stride for axis, stride in zip(piece.phase.axes, y, strict=True))
+        rows.append(
+            [
+                piece.count * how.chunks, planes.number, piece.rows, piece.columns,
+                how.chunks, -(-blocks // how.chunks), blocks,
+                here.rows, heights.number, here.columns, widths.number,
+                terms.size, keep(terms.ravel()),
+                keep(_starts(bases, here.columns, how)), keep(_starts(bases, piece.last, how)), packed,
+                *(each.inputs.size for each in here.slots),
+                *(keep(each.inputs) for each in here.slots),
+                *(axis.step for axis in piece.phase.axes), here.slots[2].is_range,
+                start, *apart,
+            ]
+        )  # fmt: skip
+        packed += how.packed_of(piece)
+    return np.array(rows, np.int64), kept
+
+
+def _starts(bases: Array, columns: int, how: Layout) -> Array:
+    """Say where blocks of a band begin: at every output, or at every vector of a row."""
+    return bases[:, : columns : 1 if how.mode == "broadcast" else how.lanes]
+
+
+@lru_cache(maxsize=1024)
+def prepare_packing(
+    problem: ConvProblem, turned: bool, dtype: str, w: Strides, threads: int
+) -> Prepared:
+    """Prepare to pack a kernel ``(G, K, C, *kernel)`` for a forward problem.
+
+    ``turned`` says that the kernel is one whose channels are to be exchanged, and its
+    elements turned round.
+    """
+    how = layout(problem, np.dtype(dtype).itemsize)
+    group, row, channel, *taps = w
+    if turned:
+        row, channel = channel, row
+    taps = [0] * (RANK - problem.rank) + taps
+    sizes = [axis.kernel for axis in axes_of(problem)]
+    kept, rows, packed = [], [], 0
+    for piece in how.pieces:
+        offsets: Array = np.zeros(1, np.int64)
+        for axis, stride, size in zip(piece.phase.axes, taps, sizes, strict=True):
+            places = np.array(axis.taps, np.int64)
+            places = size - 1 - places if turned else places
+            offsets = np.add.outer(offsets, places * stride)
+        sources = np.add.outer(np.arange(problem.C) * channel, offsets.ravel()).ravel()
+        kept.append(sources)
+        in_order = bool((sources == np.arange(sources.size)).all())
+        rows += [sources.size, sources.ctypes.data, in_order, packed]
+        packed += how.packed_of(piece)
+    table = np.array([len(how.pieces), *rows], np.int64)
+    blocks = np.array(how.blocks, np.int64).ravel()
+    constants = [
+        len(how.blocks), blocks.ctypes.data, table.ctypes.data,
+        group, row, how.packed, problem.K,
+    ]  # fmt: skip
+    parts = problem.G * len(how.pieces) * len(how.blocks)
+    one = step(("pack", "rows", dtype), constants, parts, kept=(table, blocks, *kept))
+    return Prepared((one,), 0, threads)
+
+
+def workspace(problem: ConvProblem, itemsize: int) -> int:
+    """Bound the bytes one thread works in, however arrays lie."""
+    each = (layout(problem, itemsize, as_it_lies=lies) for lies in (False, True))
+    return max(how.worker_numbers for how in each) * itemsize + 64
+
+
+def packed_numbers(problem: ConvProblem, itemsize: int) -> int:
+    """Count the numbers of the packed kernel."""
+    return math.prod((problem.G, layout(problem, itemsize).packed))
+
+
+def counts(problem: ConvProblem, itemsize: int) -> tuple[int, int]:
+    """Count the products formed, in whole vectors, and the numbers moved."""
+    how = layout(problem, itemsize)
+    products = moved = 0
+    width = sum(width for _, width in how.blocks)
+    for piece in how.pieces:
+        outputs, terms = piece.phase.outputs, how.terms(piece)
+        columns = piece.phase.axes[-1].number
+        if how.mode == "broadcast":
+            products += outputs * terms * width
+        else:
+            products += outputs * terms * width * -(-columns // how.lanes) * how.lanes // columns
+        moved += piece.count * problem.C * piece.band.channel + 2 * outputs * problem.K
+    images = problem.N * problem.G
+    return images * products, images * moved + 2 * problem.G * how.packed

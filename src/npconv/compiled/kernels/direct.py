@@ -1,0 +1,300 @@
+"""Direct summation of one band of outputs: its inputs gathered, multiplied, written.
+
+A part is a band of an image and a group, with some of the output channels. What it does
+follows from the part's number and from tables made when planning
+(`npconv.compiled.direct`), never from who computes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit
+
+from npconv.compiled.blocks import BIAS, FIRST, OUT, SCRATCH, SECOND
+from npconv.compiled.kernels.blocks_of_sums import broadcast_block, shifted_block
+from npconv.compiled.kernels.gather import gather_for
+from npconv.compiled.kernels.memory import get_int, getter, setter
+from npconv.compiled.kernels.rows import row_add, row_fill, square
+from npconv.compiled.kernels.vectors import Vectors
+from npconv.compiled.kernels.words import (
+    ALL_COLUMNS, ALL_ROWS, BAND_BYTES, BASES, BLOCK_COUNT, BLOCK_VECTORS, BLOCKS, BLOCKS_A_CHUNK, CHANNELS,
+    CHUNKS, COLUMN_PIECES, COLUMNS, GROUPS, LAST_BASES, OF_PHASE, OUT_CHANNELS, PACKED,
+    PACKED_GROUP, PARTS, PHASE_WORDS, PHASES, ROW_PIECES, ROWS, TERM_OFFSETS, TERMS,
+    WORKER_BYTES, X_GROUP, X_IMAGE, Y_CHANNEL, Y_COLUMN, Y_GROUP, Y_IMAGE, Y_PLANE, Y_ROW,
+    Y_START,
+)  # fmt: skip
+from npconv.compiled.registers import accumulators
+
+# Terms summed before a block is put aside: what a block reads of both factors stays in the
+# first cache.
+DEPTH = 128
+
+
+def make(mode: str, dtype: str) -> Callable[..., None]:
+    """Make the kernel that broadcasts numbers of the image, or the one that shifts it."""
+    v = Vectors(dtype)
+    gather: Any = njit(gather_for(v))
+    sums: Any = njit(_broadcast_sums(v) if mode == "broadcast" else _shifted_sums(v))
+    item = v.itemsize
+
+    def direct(block: int, part: int, worker: int) -> None:
+        band = get_int(block, SCRATCH) + worker * get_int(block, WORKER_BYTES)
+        tile = band + get_int(block, BAND_BYTES)
+        parts, G = get_int(block, PARTS), get_int(block, GROUPS)
+        image, rest = part // parts, part % parts
+        n, g = image // G, image % G
+        phase = get_int(block, PHASES)
+        while rest >= get_int(phase, OF_PHASE):
+            rest -= get_int(phase, OF_PHASE)
+            phase += 8 * PHASE_WORDS
+        chunks, across = get_int(phase, CHUNKS), get_int(phase, COLUMN_PIECES)
+        chunk, rest = rest % chunks, rest // chunks
+        column, rest = rest % across * get_int(phase, COLUMNS), rest // across
+        down = get_int(phase, ROW_PIECES)
+        row, plane = rest % down * get_int(phase, ROWS), rest // down
+        rows = min(get_int(phase, ROWS), get_int(phase, ALL_ROWS) - row)
+        columns = min(get_int(phase, COLUMNS), get_int(phase, ALL_COLUMNS) - column)
+        x = get_int(block, FIRST) + item * (
+            n * get_int(block, X_IMAGE) + g * get_int(block, X_GROUP)
+        )
+        gather(block, phase, x, plane, row, column, band, 0, get_int(block, CHANNELS))
+        y = get_int(block, OUT) + item * (
+            n * get_int(block, Y_IMAGE)
+            + g * get_int(block, Y_GROUP)
+            + get_int(phase, Y_START)
+            + plane * get_int(phase, Y_PLANE)
+            + row * get_int(phase, Y_ROW)
+            + column * get_int(phase, Y_COLUMN)
+        )
+        w = get_int(block, SECOND) + item * (
+            g * get_int(block, PACKED_GROUP) + get_int(phase, PACKED)
+        )
+        bias = get_int(block, BIAS)
+        if bias:
+            bias += item * g * get_int(block, OUT_CHANNELS)
+        first = chunk * get_int(phase, BLOCKS_A_CHUNK)
+        stop = min(first + get_int(phase, BLOCKS_A_CHUNK), get_int(phase, BLOCK_COUNT))
+        sums(block, phase, band, tile, w, bias, y, rows, columns, first, stop)
+
+    return direct
+
+
+def _broadcast_sums(v: Vectors) -> Callable[..., None]:
+    """Vectors run along output channels; a tile ``(pixels, channels)`` is written transposed."""
+    L, item = v.lanes, v.itemsize
+    fill: Any = njit(broadcast_tile(v))
+    zero = row_fill(v)
+    write, get, put = square(v), getter(v.dtype), setter(v.dtype)
+
+    def sums(
+        block: int, phase: int, band: int, tile: int, w: int, bias: int, y: int,
+        rows: int, columns: int, first: int, stop: int,
+    ) -> None:  # fmt: skip
+        T, bases = get_int(phase, TERMS), get_int(phase, BASES)
+        if columns < get_int(phase, COLUMNS):
+            bases = get_int(phase, LAST_BASES)
+        steps, K = get_int(phase, TERM_OFFSETS), get_int(block, OUT_CHANNELS)
+        apart, along = item * get_int(block, Y_CHANNEL), get_int(phase, Y_COLUMN)
+        lines, length = rows, columns
+        if along == 1 and get_int(phase, Y_ROW) == columns:  # rows follow each other
+            lines, length = 1, rows * columns
+        for b in range(first, stop):
+            start = get_int(get_int(block, BLOCKS), 2 * b)
+            width = get_int(get_int(block, BLOCKS), 2 * b + 1)
+            for t in range(0, T, DEPTH):
+                packed = w + item * (start * T + t * width)
+                depth = min(DEPTH, T - t)
+                fill(band, bases, steps + 8 * t, packed, tile, rows * columns, depth, width, t)
+            if not T:
+                zero(tile, rows * columns * width)
+            for row in range(lines):
+                to, pixel = y + item * row * get_int(phase, Y_ROW), row * length
+                for k in range(start, min(start + width, K), L):
+                    count = min(L, K - k)
+                    number = bias + item * k if bias else 0
+                    there, here = to + k * apart, tile + item * (pixel * width + k - start)
+                    if along == 1:
+                        for q in range(0, length, L):
+                            write(
+                                there + item * q, apart // item, here + item * q * width, width,
+                                min(L, length - q), count, number,
+                            )  # fmt: skip
+                    else:
+                        for q in range(length):
+                            for i in range(count):
+                                value = get(here, q * width + i)
+                                if number:
+                                    value += get(number, i)
+                                put(there + i * apart, q * along, value)
+
+    return sums
+
+
+def _shifted_sums(v: Vectors) -> Callable[..., None]:
+    """Vectors run along rows of outputs; a tile ``(channels, pixels)`` is a block wide.
+
+    What a tile reads of the band stays in the first cache while all output channels go by.
+    """
+    L, item = v.lanes, v.itemsize
+    fill: Any = njit(_shifted_tile(v))
+    write: Any = njit(_write_rows(v))
+
+    def sums(
+        block: int, phase: int, band: int, tile: int, w: int, bias: int, y: int,
+        rows: int, columns: int, first: int, stop: int,
+    ) -> None:  # fmt: skip
+        T, bases = get_int(phase, TERMS), get_int(phase, BASES)
+        if columns < get_int(phase, COLUMNS):
+            bases = get_int(phase, LAST_BASES)
+        steps, blocks = get_int(phase, TERM_OFFSETS), get_int(block, BLOCKS)
+        across = (columns + L - 1) // L
+        most = get_int(block, BLOCK_VECTORS)
+        for j in range(0, rows * across, most):
+            vectors = min(most, rows * across - j)
+            for b in range(first, stop):
+                start, height = get_int(blocks, 2 * b), get_int(blocks, 2 * b + 1)
+                fill(band, bases + 8 * j, steps, w + item * start * T, tile, vectors, T, height)
+                write(block, phase, tile, bias, y, start, height, j, vectors, columns)
+
+    return sums
+
+
+def _write_rows(v: Vectors) -> Callable[..., None]:
+    """Write a tile whose vectors are those from number ``j`` on of a band."""
+    write, get, put = row_add(v), getter(v.dtype), setter(v.dtype)
+    L, item = v.lanes, v.itemsize
+
+    def rows(
+        block: int, phase: int, tile: int, bias: int, y: int,
+        start: int, height: int, j: int, vectors: int, columns: int,
+    ) -> None:  # fmt: skip
+        across, along = (columns + L - 1) // L, get_int(phase, Y_COLUMN)
+        i = 0
+        while i < vectors:
+            row, q = (j + i) // across, (j + i) % across * L
+            run = min(vectors - i, across - (j + i) % across)  # of this row of outputs
+            count = min(run * L, columns - q)
+            place = y + item * (row * get_int(phase, Y_ROW) + q * along)
+            for k in range(height):
+                number = get(bias, start + k) if bias else 0
+                there = place + item * (start + k) * get_int(block, Y_CHANNEL)
+                here = tile + item * (k * vectors + i) * L
+                if along == 1:
+                    write(there, here, count, number)
+                else:
+                    for p in range(count):
+                        put(there, p * along, get(here, p) + number)
+            i += run
+
+    return rows
+
+
+def _shifted_tile(v: Vectors) -> Callable[..., None]:
+    """Fill a tile of 8 rows or fewer with one block, or a few where none is as wide."""
+    held = accumulators()
+    walks: list[Any] = []
+    for rows in (8, 4, 2, 1):
+        widths = {min(6, max(3, held // rows)), 3, 2, 1}
+        walks.append(njit(_across(v, {n: shifted_block(v, rows, n) for n in widths}, rows)))
+    eight, four, two, one = walks  # eight are too many for few registers; nobody asks
+    zero, lanes = row_fill(v), v.lanes
+
+    def fill(
+        band: int, bases: int, steps: int, packed: int, tile: int,
+        vectors: int, depth: int, height: int,
+    ) -> None:  # fmt: skip
+        if not depth:
+            zero(tile, height * vectors * lanes)
+        elif height == 8:
+            eight(band, bases, steps, packed, tile, vectors, depth)
+        elif height == 4:
+            four(band, bases, steps, packed, tile, vectors, depth)
+        elif height == 2:
+            two(band, bases, steps, packed, tile, vectors, depth)
+        else:
+            one(band, bases, steps, packed, tile, vectors, depth)
+
+    return fill
+
+
+def _across(v: Vectors, blocks: dict[int, Any], rows: int) -> Callable[..., None]:
+    most, lanes, item = max(blocks), v.lanes, v.itemsize
+    vector = lanes * item
+    many, three, two, one = blocks[most], blocks[3], blocks[2], blocks[1]
+
+    def across(
+        band: int, bases: int, steps: int, packed: int, tile: int, vectors: int, depth: int
+    ) -> None:
+        stride = vectors * lanes
+        for t in range(0, depth, DEPTH):
+            some, at_t, w = min(DEPTH, depth - t), steps + 8 * t, packed + item * t * rows
+            j = 0
+            while vectors - j >= most:
+                many(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, t)
+                j += most
+            if vectors - j >= 3:
+                three(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, t)
+                j += 3
+            if vectors - j >= 2:
+                two(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, t)
+                j += 2
+            if vectors - j >= 1:
+                one(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, t)
+
+    return across
+
+
+def broadcast_tile(v: Vectors) -> Callable[..., None]:
+    """Fill a tile with blocks of as many rows as registers hold; fewer for the last ones."""
+    L, item = v.lanes, v.itemsize
+    held = accumulators()
+    blocks = [
+        {rows: broadcast_block(v, rows, n) for rows in (min(8, held // n), 4, 2, 1)}
+        for n in (1, 2, 3, 4)
+        if held // n >= 4
+    ]
+    # A machine with few registers has no blocks four vectors wide.
+    walks: list[Any] = [njit(_walk(v, each)) for each in blocks]
+    walk_one, walk_two, walk_three, walk_four = (*walks, walks[-1])[:4]
+
+    def fill(
+        band: int, bases: int, steps: int, packed: int, tile: int,
+        pixels: int, depth: int, width: int, onto: int,
+    ) -> None:  # fmt: skip
+        row = item * width
+        if width == 4 * L:
+            walk_four(band, bases, steps, packed, tile, pixels, depth, row, onto)
+        elif width == 3 * L:
+            walk_three(band, bases, steps, packed, tile, pixels, depth, row, onto)
+        elif width == 2 * L:
+            walk_two(band, bases, steps, packed, tile, pixels, depth, row, onto)
+        else:
+            walk_one(band, bases, steps, packed, tile, pixels, depth, row, onto)
+
+    return fill
+
+
+def _walk(v: Vectors, blocks: dict[int, Any]) -> Callable[..., None]:
+    most = max(blocks)
+    many, four, two, one = blocks[most], blocks[4], blocks[2], blocks[1]
+
+    def walk(
+        band: int, bases: int, steps: int, packed: int, tile: int,
+        pixels: int, depth: int, row: int, onto: int,
+    ) -> None:  # fmt: skip
+        i = 0
+        while pixels - i >= most:
+            many(band, bases + 8 * i, steps, packed, tile + i * row, depth, onto)
+            i += most
+        if pixels - i >= 4:
+            four(band, bases + 8 * i, steps, packed, tile + i * row, depth, onto)
+            i += 4
+        if pixels - i >= 2:
+            two(band, bases + 8 * i, steps, packed, tile + i * row, depth, onto)
+            i += 2
+        if pixels - i >= 1:
+            one(band, bases + 8 * i, steps, packed, tile + i * row, depth, onto)
+
+    return walk

@@ -1,0 +1,149 @@
+"""The kernel's gradient by direct summation, over bands of outputs in their fixed order.
+
+The product of `npconv.compiled.kernels.direct` with its roles exchanged: the sum is over
+outputs, rows are the terms of a forward sum, and vectors run along output channels, for
+which a band of the outputs' gradient is transposed. A part is a group, some input channels
+and a block of output channels, over all images: nothing is left to add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit
+
+from npconv.compiled.blocks import FIRST, OUT, SCRATCH, SECOND
+from npconv.compiled.kernels.direct import broadcast_tile
+from npconv.compiled.kernels.gather import gather_for
+from npconv.compiled.kernels.memory import get_int, getter, setter
+from npconv.compiled.kernels.rows import row_fill, square
+from npconv.compiled.kernels.vectors import Vectors
+from npconv.compiled.kernels.words import (
+    ALL_COLUMNS, ALL_ROWS, BAND_BYTES, BASES, BLOCK_COUNT, BLOCKS, CHANNELS, CHUNK_CHANNELS,
+    CHUNKS, COLUMN_PIECES, COLUMNS, IMAGES, IN_ORDER, LAST_BASES, OUT_CHANNELS, PANEL_BYTES,
+    PHASES, PLANES_OUT, ROW_PIECES, ROWS, TAPS, TERM_OFFSETS, W_GROUP, W_ROW, W_TERMS,
+    WORKER_BYTES, X_GROUP, X_IMAGE, Y_CHANNEL, Y_COLUMN, Y_GROUP, Y_IMAGE, Y_PLANE, Y_ROW,
+)  # fmt: skip
+
+
+def make(dtype: str) -> Callable[..., None]:
+    """Make the kernel."""
+    v = Vectors(dtype)
+    gather: Any = njit(gather_for(v))
+    fill: Any = njit(broadcast_tile(v))
+    turn: Any = njit(_turn(v))
+    write: Any = njit(_write(v))
+    zero, item = row_fill(v), v.itemsize
+
+    def gradient(block: int, part: int, worker: int) -> None:
+        band = get_int(block, SCRATCH) + worker * get_int(block, WORKER_BYTES)
+        panel = band + get_int(block, BAND_BYTES)
+        tile = panel + get_int(block, PANEL_BYTES)
+        phase = get_int(block, PHASES)
+        count, chunks = get_int(phase, BLOCK_COUNT), get_int(phase, CHUNKS)
+        b, rest = part % count, part // count
+        chunk, g = rest % chunks, rest // chunks
+        channel = chunk * get_int(block, CHUNK_CHANNELS)
+        channels = min(get_int(block, CHUNK_CHANNELS), get_int(block, CHANNELS) - channel)
+        start = get_int(get_int(block, BLOCKS), 2 * b)
+        width = get_int(get_int(block, BLOCKS), 2 * b + 1)
+        terms = channels * get_int(block, TAPS)
+        # Lanes behind the last channel stay zeros, or the sums there might take long.
+        zero(panel, get_int(block, PANEL_BYTES) // item)
+        zero(tile, terms * width)
+        for n in range(get_int(block, IMAGES)):
+            x = get_int(block, FIRST) + item * (
+                n * get_int(block, X_IMAGE) + g * get_int(block, X_GROUP)
+            )
+            dy = get_int(block, SECOND) + item * (
+                n * get_int(block, Y_IMAGE)
+                + g * get_int(block, Y_GROUP)
+                + start * get_int(block, Y_CHANNEL)
+            )
+            for plane in range(get_int(phase, PLANES_OUT)):
+                for i in range(get_int(phase, ROW_PIECES) * get_int(phase, COLUMN_PIECES)):
+                    row = i // get_int(phase, COLUMN_PIECES) * get_int(phase, ROWS)
+                    column = i % get_int(phase, COLUMN_PIECES) * get_int(phase, COLUMNS)
+                    rows = min(get_int(phase, ROWS), get_int(phase, ALL_ROWS) - row)
+                    columns = min(get_int(phase, COLUMNS), get_int(phase, ALL_COLUMNS) - column)
+                    steps = get_int(phase, BASES)
+                    if columns < get_int(phase, COLUMNS):
+                        steps = get_int(phase, LAST_BASES)
+                    gather(block, phase, x, plane, row, column, band, channel, channels)
+                    there = dy + item * (
+                        plane * get_int(phase, Y_PLANE)
+                        + row * get_int(phase, Y_ROW)
+                        + column * get_int(phase, Y_COLUMN)
+                    )
+                    turn(block, phase, there, panel, start, width, rows, columns)
+                    fill(
+                        band, get_int(phase, TERM_OFFSETS), steps, panel, tile,
+                        terms, rows * columns, width, 1,
+                    )  # fmt: skip
+        write(block, g, channel, terms, start, width, tile)
+
+    return gradient
+
+
+def _turn(v: Vectors) -> Callable[..., None]:
+    """Transpose a band of the outputs' gradient: ``(outputs, channels)``."""
+    transpose, get, put = square(v), getter(v.dtype), setter(v.dtype)
+    L, item = v.lanes, v.itemsize
+
+    def turn(
+        block: int, phase: int, dy: int, panel: int, start: int, width: int, rows: int, columns: int
+    ) -> None:
+        along, apart = get_int(phase, Y_COLUMN), get_int(block, Y_CHANNEL)
+        lines, length = rows, columns
+        if along == 1 and get_int(phase, Y_ROW) == columns:  # rows follow each other
+            lines, length = 1, rows * columns
+        there = min(width, get_int(block, OUT_CHANNELS) - start)
+        for row in range(lines):
+            source, to = (
+                dy + item * row * get_int(phase, Y_ROW),
+                panel + item * row * length * width,
+            )
+            for k in range(0, there, L):
+                if along == 1:
+                    for q in range(0, length, L):
+                        transpose(
+                            to + item * (q * width + k), width,
+                            source + item * (k * apart + q), apart,
+                            min(L, there - k), min(L, length - q), 0,
+                        )  # fmt: skip
+                else:
+                    for q in range(length):
+                        for i in range(k, min(k + L, there)):
+                            put(to, q * width + i, get(source, i * apart + q * along))
+
+    return turn
+
+
+def _write(v: Vectors) -> Callable[..., None]:
+    """Write a tile ``(terms, channels)`` where it belongs in the kernel."""
+    transpose, get, put = square(v), getter(v.dtype), setter(v.dtype)
+    L, item = v.lanes, v.itemsize
+
+    def write(
+        block: int, g: int, channel: int, terms: int, start: int, width: int, tile: int
+    ) -> None:
+        first, apart = channel * get_int(block, TAPS), get_int(block, W_ROW)
+        dw = get_int(block, OUT) + item * (g * get_int(block, W_GROUP) + start * apart)
+        there = min(width, get_int(block, OUT_CHANNELS) - start)
+        if get_int(block, IN_ORDER):
+            for k in range(0, there, L):
+                for t in range(0, terms, L):
+                    transpose(
+                        dw + item * (k * apart + first + t), apart,
+                        tile + item * (t * width + k), width,
+                        min(L, terms - t), min(L, there - k), 0,
+                    )  # fmt: skip
+        else:
+            places = get_int(block, W_TERMS)
+            for t in range(terms):
+                for k in range(there):
+                    value = get(tile, t * width + k)
+                    put(dw, k * apart + get_int(places, first + t), value)
+
+    return write

@@ -1,0 +1,90 @@
+"""What a band of outputs reads, copied from the image into slots: padding becomes zeros."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from npconv.compiled.kernels.memory import get_int, getter, setter
+from npconv.compiled.kernels.rows import row_copy, row_fill
+from npconv.compiled.kernels.vectors import Vectors
+
+# The words of a block and of a phase that this reads: as in `npconv.compiled.kernels.words`.
+from npconv.compiled.kernels.words import (
+    CHANNELS,
+    COLUMN_INPUTS,
+    COLUMN_SLOTS,
+    COLUMN_STEP,
+    HEIGHT,
+    IS_RANGE,
+    PLANE_INPUTS,
+    PLANE_SLOTS,
+    PLANE_STEP,
+    PLANES,
+    ROW_INPUTS,
+    ROW_SLOTS,
+    ROW_STEP,
+    WIDTH,
+    X_CHANNEL,
+    X_COLUMN,
+    X_PLANE,
+    X_ROW,
+)
+
+
+def gather_for(v: Vectors) -> Callable[..., None]:
+    """Make ``(block, phase, x, plane, row, column, band, channel, channels)``."""
+    copy, fill, get, put = row_copy(v), row_fill(v), getter(v.dtype), setter(v.dtype)
+    item, lanes = v.itemsize, v.lanes
+
+    def gather(
+        block: int, phase: int, x: int, plane: int, row: int, column: int, band: int,
+        channel: int, channels: int,
+    ) -> None:  # fmt: skip
+        """Copy what the outputs from ``(plane, row, column)`` on read of some channels."""
+        planes, rows, width = (
+            get_int(phase, PLANE_SLOTS),
+            get_int(phase, ROW_SLOTS),
+            get_int(phase, COLUMN_SLOTS),
+        )
+        plane_inputs, row_inputs = get_int(phase, PLANE_INPUTS), get_int(phase, ROW_INPUTS)
+        column_inputs = get_int(phase, COLUMN_INPUTS)
+        D, H, W = get_int(block, PLANES), get_int(block, HEIGHT), get_int(block, WIDTH)
+        apart = get_int(block, X_COLUMN)
+        d0, h0 = plane * get_int(phase, PLANE_STEP), row * get_int(phase, ROW_STEP)
+        w0 = column * get_int(phase, COLUMN_STEP)
+        first = get_int(column_inputs, 0) + w0 if width else 0
+        left = min(width, max(0, -first))  # slots before the image, and those in it
+        inside = max(0, min(width, W - first) - left)
+        quick = get_int(phase, IS_RANGE) and apart == 1
+        to = band
+        for c in range(channel, channel + channels):
+            for i in range(planes):
+                d = get_int(plane_inputs, i) + d0
+                for j in range(rows):
+                    h = get_int(row_inputs, j) + h0
+                    if d < 0 or d >= D or h < 0 or h >= H:
+                        fill(to, width)
+                        to += item * width
+                        continue
+                    source = x + item * (
+                        c * get_int(block, X_CHANNEL)
+                        + d * get_int(block, X_PLANE)
+                        + h * get_int(block, X_ROW)
+                    )
+                    if quick:
+                        if left:
+                            fill(to, left)
+                        if inside:
+                            copy(to + item * left, source + item * (first + left), inside)
+                        if width > left + inside:
+                            fill(to + item * (left + inside), width - left - inside)
+                    else:
+                        for k in range(width):
+                            w = get_int(column_inputs, k) + w0
+                            here = w >= 0 and w < W
+                            put(to, k, get(source, w * apart) if here else 0)
+                    to += item * width
+        fill(to, lanes)  # whole vectors are read
+
+    return gather

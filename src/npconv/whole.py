@@ -1,0 +1,186 @@
+"""A problem run whole, in machine code: no tiles, no casts, next to no Python.
+
+The compiled engine works through bands of its own, in memory that does not grow with the
+image. So where arrays already have the dtype of the sums, and the image was not to be cut,
+all that is left to do is to say where the arrays lie. What is prepared for arrays that lie
+in a certain way is kept with the choice.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from npconv.algorithms.protocol import Algorithm, DType
+from npconv.problem import Array, ConvProblem, Direction
+
+LINE = 64  # bytes of a cache line, where working memory begins
+# Pieces of working memory kept for the next calls, and the largest of them.
+KEPT, KEPT_BYTES = 4, 2 * 2**20
+
+
+class Native(Algorithm, Protocol):
+    """An algorithm of the compiled engine."""
+
+    def prepare(
+        self,
+        problem: ConvProblem,
+        direction: Direction,
+        dtype: DType,
+        strides: tuple[Any, Any, Any],
+        threads: int,
+    ) -> Any:
+        """Prepare a run for input, output and kernel (or their gradients) of these strides."""
+
+    def whole_workspace(
+        self, problem: ConvProblem, direction: Direction, dtype: DType, threads: int
+    ) -> int:
+        """Bound the bytes of a problem that is not cut, its packed kernel among them."""
+
+    def pack_whole(
+        self, problem: ConvProblem, direction: Direction, w: Array, threads: int
+    ) -> Array | None:
+        """Pack a kernel for a problem that is not cut; None where it cannot be taken so."""
+
+
+class Runs:
+    """What was prepared, by how arrays lie. Equal to nothing else: it belongs to one choice."""
+
+    __slots__ = (
+        *("accumulator", "algorithm", "bias_shape", "direction", "first_shape", "out_shape"),
+        *("prepared", "problem", "threads", "workspace"),
+    )
+
+    def __init__(
+        self,
+        algorithm: Native,
+        problem: ConvProblem,
+        direction: Direction,
+        accumulator: DType,
+        threads: int,
+        workspace: int,
+    ) -> None:
+        self.algorithm = algorithm
+        self.problem, self.direction = problem, direction
+        # The dtype that arrays of it share, so that `is` can tell.
+        self.accumulator = np.dtype(accumulator.type)
+        self.threads, self.workspace = threads, workspace
+        self.prepared: dict[Any, Any] = {}
+        self.first_shape, self.out_shape = problem.input_shape, problem.output_shape
+        self.bias_shape = (problem.K * problem.G,)
+        if direction is Direction.INPUT_GRAD:
+            self.first_shape, self.out_shape = self.out_shape, self.first_shape
+
+    def quick(self, first: Any, second: Any, bias: Any) -> Array | None:
+        """Run on what needs no preparation at all; None for all else, which others look into.
+
+        That is an array as planned, and a kernel packed by the same plan. It is all that
+        stands between a held plan and machine code, so it looks at each thing once.
+        """
+        packed = getattr(second, "choice", None)
+        if (
+            packed is None
+            or packed.runs is not self
+            or type(first) is not np.ndarray
+            or first.dtype is not self.accumulator
+            or first.shape != self.first_shape
+            or not first.flags.aligned
+            or not (
+                bias is None
+                or (
+                    type(bias) is np.ndarray
+                    and bias.dtype is self.accumulator
+                    and bias.shape == self.bias_shape
+                    and bias.flags.c_contiguous
+                    and bias.flags.aligned
+                )
+            )
+        ):
+            return None
+        out = np.empty(self.out_shape, self.accumulator)
+        self.of_kernel(first, second.whole, out, bias)
+        return out
+
+    def take(self, *arrays: Array) -> bool:
+        """Whether arrays can be taken as they are."""
+        return all(
+            array.dtype is self.accumulator or (array.dtype == self.accumulator) for array in arrays
+        ) and all(array.flags.aligned for array in arrays)
+
+    def packed(self, w: Array) -> Array | None:
+        """Pack a kernel, of any strides; None where it cannot be taken so."""
+        view = self.problem.view_kernel(w)
+        return self.algorithm.pack_whole(self.problem, self.direction, view, self.threads)
+
+    def of_kernel(self, first: Array, packed: Array, out: Array, bias: Array | None) -> None:
+        """Run forward, or to the input's gradient, with a packed kernel."""
+        key = first.strides, out.strides
+        prepared = self.prepared.get(key)
+        if prepared is None:
+            p = self.problem
+            if self.direction is Direction.FORWARD:
+                views = p.view_input(first), p.view_output(out)
+            else:
+                views = p.view_input(out), p.view_output(first)
+            prepared = self._prepare(key, *map(_strides, views), ())
+        lent = _memory.take(prepared.scratch + LINE)
+        prepared.run(first, packed, out, bias, lent[1])
+        _memory.give(lent)
+
+    def of_operands(self, x: Array, dy: Array, dw: Array) -> None:
+        """Run to the kernel's gradient."""
+        key = x.strides, dy.strides, dw.strides
+        prepared = self.prepared.get(key)
+        if prepared is None:
+            p = self.problem
+            views = p.view_input(x), p.view_output(dy), p.view_kernel(dw)
+            prepared = self._prepare(key, *map(_strides, views))
+        lent = _memory.take(prepared.scratch + LINE)
+        prepared.run(x, dy, dw, None, lent[1])
+        _memory.give(lent)
+
+    def _prepare(self, key: Any, *strides: Any) -> Any:
+        made = self.algorithm.prepare(
+            self.problem, self.direction, self.accumulator, cast(Any, strides), self.threads
+        )
+        if len(self.prepared) > 64:  # of a caller whose arrays never lie the same way
+            self.prepared.clear()
+        self.prepared[key] = made
+        return made
+
+
+class _Memory:
+    """Working memory, kept from call to call: fresh memory costs a page fault for 4 KiB.
+
+    Lists are popped and appended to whole, so that no lock is needed.
+    """
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[Array, int]] = []
+
+    def take(self, count: int) -> tuple[Array, int]:
+        """Lend memory, and say where its first cache line begins."""
+        try:
+            lent = self._kept.pop()
+        except IndexError:
+            pass
+        else:
+            if lent[0].size >= count:
+                return lent
+        memory = np.empty(count, np.uint8)
+        place = memory.__array_interface__["data"][0]
+        return memory, place + -place % LINE
+
+    def give(self, lent: tuple[Array, int]) -> None:
+        """Take memory back, and keep a little of it."""
+        if len(self._kept) < KEPT and lent[0].size <= KEPT_BYTES:
+            self._kept.append(lent)
+
+
+_memory = _Memory()
+
+
+def _strides(view: Array) -> tuple[int, ...]:
+    """Give strides in elements."""
+    return tuple(stride // view.itemsize for stride in view.strides)
