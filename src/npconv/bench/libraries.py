@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
+from importlib import util
 from typing import NamedTuple
 
 
@@ -35,7 +35,7 @@ _THREADS = ("OMP", "OPENBLAS", "MKL", "VECLIB", "NUMBA", "NPCONV")
 
 def missing(name: str) -> list[str]:
     """List what has to be installed before a library can be timed."""
-    return [package for package in LIBRARIES[name].needs if find_spec(package) is None]
+    return [package for package in LIBRARIES[name].needs if util.find_spec(package) is None]
 
 
 def environment(name: str, threads: int) -> dict[str, str]:

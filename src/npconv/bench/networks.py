@@ -15,11 +15,8 @@ from npconv.problem import Array
 
 T = TypeVar("T")
 
-SGD: dict[str, Any] = {
-    "lr": 0.1,
-    "momentum": 0.9,
-    "weight_decay": 1e-4,
-}  # as He and others train it
+# As He and others train it.
+SGD: dict[str, Any] = {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4}
 
 TRAINING: dict[str, Task] = {
     "digits": Task("training", "digits", (BATCH_SIZE, 1, 8, 8), direction="step"),

@@ -61,11 +61,10 @@ def picture(record: Record) -> bytes:
 
 def _legend(figure: Any) -> None:
     """One legend for all, above them."""
-    found = {
-        label: handle
-        for axes in figure.axes
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
+    found: dict[str, Any] = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
     figure.legend(found.values(), found.keys(), loc="upper center", ncols=4, fontsize=9,
                   bbox_to_anchor=(0.5, 1 - 0.12 / figure.get_figheight()))  # fmt: skip
 
@@ -118,7 +117,8 @@ def _bars(axes: Any, found: Mapping[str, Mapping[str, float]], title: str) -> No
         for offset, library in ((-0.19, "compiled"), (0.19, "numpy")):
             if library in times:
                 ratio = times["torch"] / times[library]
-                axes.barh(row + offset, ratio - 1, 0.36, left=1, color=MARKS[library][1])
+                name, colour, _ = MARKS[library]
+                axes.barh(row + offset, ratio - 1, 0.36, left=1, color=colour, label=name)
         best = best_peer(times)
         if best is not None and best != "torch":
             place = times["torch"] / times[best]

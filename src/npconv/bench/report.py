@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from npconv.bench.layers import LAYERS
 from npconv.bench.libraries import ENGINES, LIBRARIES, PEERS
 from npconv.bench.ratios import Record, best_peer, geometric_mean, medians
 from npconv.bench.run import libraries_of
 from npconv.bench.targets import Figure, figures
 from npconv.messages import Messages
 
+# Processors that may be busy with something else without a word about it.
+NOISE = 0.05
 GROUPS = ("layers", "everyday", "training")
 
 
@@ -25,7 +28,9 @@ class Section(NamedTuple):
 def sections(record: Record, say: Messages) -> Iterator[Section]:
     """Give everything a record tells, in the order it is to be read."""
     yield _about(record, say)
-    yield Section(say("bench_figures"), _figure_rows(record, say), (1, 2, 3))
+    timed = {problem for group, problem, *_ in medians(record) if group == "layers"}
+    title = say("bench_figures", count=len(timed), all=len(LAYERS))
+    yield Section(title, _figure_rows(record, say), (1, 2, 3))
     by_table: dict[tuple[str, str, int], dict[str, Mapping[str, float]]] = {}
     for (group, problem, direction, threads), times in medians(record).items():
         if group in GROUPS:
@@ -51,7 +56,9 @@ def _about(record: Record, say: Messages) -> Section:
         trouble_line(each["kind"], each["library"], each["text"], say)
         for each in record["troubles"]
     ]
-    busy = {name: share for name, share in record["idle"].items() if share > 0.05}
+    if (record["others"] or 0) > NOISE:
+        lines.append(say("bench_others", busy=f"{record['others']:.2f}"))
+    busy = {name: share for name, share in record["idle"].items() if share > NOISE}
     if busy:
         shares = ", ".join(f"{name}: {100 * share:.0f} %" for name, share in busy.items())
         lines.append(say("bench_busy", shares=shares))

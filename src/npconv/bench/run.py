@@ -12,7 +12,7 @@ from npconv.bench.client import Client, WorkerError
 from npconv.bench.everyday import EVERYDAY
 from npconv.bench.examine import DIRECTIONS
 from npconv.bench.libraries import ENGINES, LIBRARIES, missing
-from npconv.bench.machine import machine
+from npconv.bench.machine import Others, machine
 from npconv.bench.networks import TRAINING
 from npconv.bench.tasks import Task, agree, layer_task
 from npconv.nn.progress import Bar
@@ -97,7 +97,7 @@ def measure(wanted: Wanted, bar: Bar, tell: Callable[[str, str, str], None]) -> 
             tell("missing", name, ", ".join(packages))
     wanted = wanted._replace(libraries=tuple(n for n in wanted.libraries if not absent[n]))
     session = _Session(wanted, tell)
-    began = time.perf_counter()
+    began, others = time.perf_counter(), Others()
     for threads in wanted.threads:
         with ExitStack() as stack:
             clients = {
@@ -120,6 +120,7 @@ def measure(wanted: Wanted, bar: Bar, tell: Callable[[str, str, str], None]) -> 
         "missing": {name: packages for name, packages in absent.items() if packages},
         "troubles": session.troubles,
         "idle": session.idle,
+        "others": others.share(),
         "results": session.results,
         "examined": session.examined,
     }
@@ -173,15 +174,17 @@ class _Session:
             self.results.append({**row, "median": median, "milliseconds": milliseconds})
 
     def _rounds(self, clients: dict[str, Client], task: str) -> dict[str, list[float]]:
-        """Let each be timed once a round; only whoever did them all counts."""
+        """Let each be timed once a round; who fails once is out."""
         times: dict[str, list[float]] = {name: [] for name in clients}
         for i in range(self.wanted.rounds):
             # Who comes first may find the machine in another state than who comes last.
-            for name in sorted(clients, key=list(clients).index, reverse=bool(i % 2)):
+            for name in [*clients][:: -1 if i % 2 else 1]:
                 reply = self._ask(clients[name], "time", task, at_least=self.wanted.at_least)
-                if reply is not None:
+                if reply is None:
+                    del clients[name], times[name]
+                else:
                     times[name].append(float(f"{1e3 * reply['seconds']:.4g}"))
-        return {name: some for name, some in times.items() if len(some) == self.wanted.rounds}
+        return times
 
     def _compare(self, task: Task, ready: dict[str, Row]) -> None:
         """Hold every library's result against that of the first."""

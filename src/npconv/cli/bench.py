@@ -48,12 +48,15 @@ def add_arguments(parser: Parser, say: Messages) -> None:
 
 def run(options: Any, terminal: Terminal) -> int:
     """Measure or read, show, write; give 1 if results differ or a library failed."""
+    from npconv.bench.targets import figures
+
     if options.output and Path(options.output).exists() and not Path(options.output).is_dir():
         raise UserError("not_directory", path=options.output)
     record = read(options.show) if options.show else _measure(options, terminal)
+    record["figures"] = [figure.as_dict() for figure in figures(record)]
     for line in lines(record, terminal.say):
         terminal.line(line)
-    terminal.data({**record, "figures": _figures(record)})
+    terminal.data(record)
     if options.output:
         write(record, Path(options.output), terminal)
     worst = {trouble["kind"] for trouble in record["troubles"]}
@@ -92,12 +95,6 @@ def _measure(options: Any, terminal: Terminal) -> dict[str, Any]:
 
 def _unique(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
-
-
-def _figures(record: dict[str, Any]) -> list[dict[str, Any]]:
-    from npconv.bench.targets import figures
-
-    return [figure.as_dict() for figure in figures(record)]
 
 
 def lines(record: dict[str, Any], say: Messages) -> list[str]:
@@ -150,7 +147,7 @@ def dumped(record: dict[str, Any]) -> str:
     """Write a record as JSON, each measurement on a line of its own."""
     parts = []
     for key, value in record.items():
-        if key in ("results", "examined") and value:
+        if key in ("results", "examined", "figures") and value:
             rows = ",\n  ".join(json.dumps(row) for row in value)
             parts.append(f" {json.dumps(key)}: [\n  {rows}\n ]")
         else:

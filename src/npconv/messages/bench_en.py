@@ -44,7 +44,10 @@ TEXTS: dict[str, str] = {
     "bench_machine": "{cpu}, {cores} cores, {system}; Python {python}, NumPy {numpy}; {date}",
     "bench_rounds": "medians of {rounds} alternating rounds, {minutes} minutes in all",
     "bench_busy": "not idle while others were timed (share of a processor): {shares}",
-    "bench_figures": "What was to be reached",
+    "bench_others": (
+        "NOT IDLE: {busy} processors were busy with something else, which slows two threads most"
+    ),
+    "bench_figures": "What was to be reached, on {count} of {all} layers",
     "bench_figure": "figure",
     "bench_threads": "threads",
     "bench_reached": "reached",

@@ -42,7 +42,11 @@ TEXTS: dict[str, str] = {
     "bench_machine": "{cpu}, 코어 {cores}개, {system}, Python {python}, NumPy {numpy}, {date}",
     "bench_rounds": "번갈아 {rounds}번 잰 값의 중앙값, 전체 {minutes}분",
     "bench_busy": "다른 라이브러리를 재는 동안 쉬지 않은 비율(프로세서 하나 기준): {shares}",
-    "bench_figures": "목표와 결과",
+    "bench_others": (
+        "기계가 다른 일도 하고 있었습니다(프로세서 {busy}개만큼). 특히 스레드 둘을 쓴 값은"
+        " 믿을 것이 못 됩니다"
+    ),
+    "bench_figures": "목표와 결과 (층 {all}개 가운데 {count}개)",
     "bench_figure": "항목",
     "bench_threads": "스레드",
     "bench_reached": "결과",
