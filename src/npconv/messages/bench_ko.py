@@ -6,7 +6,7 @@ TEXTS: dict[str, str] = {
     "bench_brief": "설치된 다른 라이브러리와 나란히 속도를 잽니다",
     "bench_about": (
         "잘 알려진 신경망의 층을 npconv의 두 엔진과 설치된 라이브러리(PyTorch, ONNX Runtime,\n"
-        "ncnn, OpenVINO, JAX)에서 잽니다. 순전파는 가중치를 미리 정돈해 두고, 역전파는 세\n"
+        "ncnn, OpenVINO, JAX)에서 잽니다. 순전파는 가중치를 미리 변환해 두고, 역전파는 세\n"
         "기울기를 모두 구합니다. 라이브러리마다 별도의 프로세스에서 번갈아 여러 번 재어\n"
         "중앙값을 쓰고, 결과가 서로 같은지도 확인합니다. 종료 상태는 결과가 다르거나 실행에\n"
         "실패했을 때만 1입니다. npconv가 느린 곳은 표에 그대로 나옵니다."
@@ -69,11 +69,11 @@ TEXTS: dict[str, str] = {
     "bench_least": "최솟값",
     "bench_engine": "엔진",
     "bench_microseconds": "마이크로초",
-    "bench_held": "계획을 만들어 두고 부른 demo.8x8 (커널은 정돈하지 않음)",
+    "bench_held": "계획을 만들어 두고 부른 demo.8x8 (커널은 변환하지 않음)",
     "bench_choice": "auto의 선택, {engine} 엔진, 스레드 {threads}개",
     "bench_choice_columns": "문제|방향|auto|가장 빠른 것|시간비|최대 오차|한계 대비",
     "bench_memory": (
-        "피연산자, 정돈한 커널, 결과를 뺀 메모리(MiB), {engine} 엔진, 스레드 {threads}개"
+        "피연산자, 변환한 커널, 결과를 뺀 메모리(MiB), {engine} 엔진, 스레드 {threads}개"
     ),
     "bench_memory_columns": "문제|방향|알고리즘|배열|밝힌 값|상주",
     # ---- figures -----------------------------------------------------------------------
