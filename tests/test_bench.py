@@ -190,7 +190,11 @@ class FakeClient:
         if do == "prepare":
             return {"detail": "", "fingerprint": self.fingerprint}
         seconds = next(self.seconds, None)
-        return {"failed": "out of order"} if seconds is None else {"seconds": seconds}
+        return (
+            {"failed": "out of order"}
+            if seconds is None
+            else {"seconds": seconds, "processors": 1.0}
+        )
 
 
 def test_rounds_alternate_and_medians_count() -> None:

@@ -49,6 +49,7 @@ def environment(name: str, threads: int) -> dict[str, str]:
     """
     variables = {key: value for key, value in os.environ.items() if key not in _UNSET}
     variables |= {f"{key}_NUM_THREADS": str(threads) for key in _THREADS}
+    variables["JAX_PLATFORMS"] = "cpu"  # or XLA would look for another device
     if name in ENGINES:
         variables["NPCONV_ENGINE"] = name
     return variables

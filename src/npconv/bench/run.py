@@ -139,52 +139,57 @@ class _Session:
 
     def greet(self, clients: dict[str, Client]) -> None:
         """Start everyone; who cannot start is told of, and left out."""
-        for name in list(clients):
-            reply = self._ask(clients[name], "hello", "hello")
-            if reply is None:
-                del clients[name]
-            else:
-                self.versions[name] = reply["version"]
+        replies = self._everyone(clients, "hello", "hello")
+        for name in clients.keys() - replies.keys():
+            del clients[name]
+        self.versions |= {name: reply["version"] for name, reply in replies.items()}
 
     def do(self, job: Job, clients: dict[str, Client], threads: int) -> None:
         """Time or examine one job with all who can."""
         able = {name: clients[name] for name in job.libraries if name in clients}
-        where = {"problem": job.task.name, "direction": job.task.direction, "threads": threads}
-        data = job.task._asdict()
+        task = job.task
+        where = {"problem": task.name, "direction": task.direction, "threads": threads}
         if job.what:
-            options = {"rounds": self.wanted.rounds, "at_least": self.wanted.at_least}
-            for name, client in able.items():
-                reply = self._ask(
-                    client, "examine", job.task.name, task=data, what=job.what, **options
-                )
-                if reply is not None:
-                    reply.pop("cpu")
-                    self.examined.append({"what": job.what, "engine": name, **where, **reply})
+            self._examine(job, able, where)
             return
-        ready = {}
-        for name, client in able.items():
-            reply = self._ask(client, "prepare", job.task.name, task=data)
-            if reply is not None:
-                ready[name] = reply
-        self._compare(job.task, ready)
-        times = self._rounds({name: able[name] for name in ready}, job.task.name)
-        for name, milliseconds in times.items():
-            row = {"group": job.group, **where, "library": name, "detail": ready[name]["detail"]}
-            median = statistics.median(milliseconds)
-            self.results.append({**row, "median": median, "milliseconds": milliseconds})
+        ready = self._everyone(able, "prepare", task.name, task=task._asdict())
+        self._compare(task, ready)
+        replies = self._rounds({name: able[name] for name in ready}, task.name)
+        for name, rounds in replies.items():
+            milliseconds = [float(f"{1e3 * reply['seconds']:.4g}") for reply in rounds]
+            processors = statistics.median(reply["processors"] for reply in rounds)
+            self.results.append({
+                "group": job.group, **where, "library": name, "detail": ready[name]["detail"],
+                "median": statistics.median(milliseconds), "processors": round(processors, 2),
+                "milliseconds": milliseconds,
+            })  # fmt: skip
 
-    def _rounds(self, clients: dict[str, Client], task: str) -> dict[str, list[float]]:
+    def _examine(self, job: Job, clients: dict[str, Client], where: Row) -> None:
+        wanted = {"rounds": self.wanted.rounds, "at_least": self.wanted.at_least}
+        request = {"task": job.task._asdict(), "what": job.what, **wanted}
+        for name, reply in self._everyone(clients, "examine", job.task.name, **request).items():
+            del reply["cpu"]
+            self.examined.append({"what": job.what, "engine": name, **where, **reply})
+
+    def _rounds(self, clients: dict[str, Client], task: str) -> dict[str, list[Row]]:
         """Let each be timed once a round; who fails once is out."""
-        times: dict[str, list[float]] = {name: [] for name in clients}
+        replies: dict[str, list[Row]] = {name: [] for name in clients}
         for i in range(self.wanted.rounds):
             # Who comes first may find the machine in another state than who comes last.
-            for name in [*clients][:: -1 if i % 2 else 1]:
-                reply = self._ask(clients[name], "time", task, at_least=self.wanted.at_least)
-                if reply is None:
-                    del clients[name], times[name]
-                else:
-                    times[name].append(float(f"{1e3 * reply['seconds']:.4g}"))
-        return times
+            order = [*replies][:: -1 if i % 2 else 1]
+            turn = {name: clients[name] for name in order}
+            found = self._everyone(turn, "time", task, at_least=self.wanted.at_least)
+            replies = {name: [*replies[name], found[name]] for name in replies if name in found}
+        return replies
+
+    def _everyone(
+        self, clients: dict[str, Client], do: str, about: str, /, **request: Any
+    ) -> dict[str, Row]:
+        """Ask one after the other, and give the replies of those who could."""
+        replies = {
+            name: self._ask(client, do, about, **request) for name, client in clients.items()
+        }
+        return {name: reply for name, reply in replies.items() if reply is not None}
 
     def _compare(self, task: Task, ready: dict[str, Row]) -> None:
         """Hold every library's result against that of the first."""

@@ -4,8 +4,8 @@
 
 - ``{"do": "hello"}``: the library's version.
 - ``{"do": "prepare", "task": {...}}``: ready to run, with a fingerprint of the result.
-- ``{"do": "time", "at_least": s}``: seconds of one call. Between requests it is idle; ``cpu``
-  tells how many seconds of processor it took all the same.
+- ``{"do": "time", "at_least": s}``: seconds of one call, and how many processors it kept busy.
+  Between requests it is idle; ``cpu`` tells what seconds of processor it took all the same.
 - ``{"do": "examine", "task": {...}, "rounds": n}``: npconv's own figures (`examine`).
 
 What a library prints goes to standard error, so that it cannot be taken for a reply.
@@ -55,7 +55,10 @@ class Worker:
         """Time what was prepared."""
         if self.call is None:
             raise CannotServe("nothing was prepared")
-        return {"seconds": seconds_of(self.call.run, at_least)}
+        began, before = time.perf_counter(), time.process_time()
+        seconds = seconds_of(self.call.run, at_least)
+        busy = time.process_time() - before
+        return {"seconds": seconds, "processors": busy / (time.perf_counter() - began)}
 
     def examine(self, task: dict[str, Any], **options: Any) -> dict[str, Any]:
         """Look at npconv's choices, errors and memory for a problem."""

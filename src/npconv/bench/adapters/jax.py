@@ -20,7 +20,6 @@ def version() -> str:
 
 def prepare(task: Task, threads: int) -> Call:
     """Compile; XLA takes a thread for each processor it may use, so it may use that many."""
-    os.environ["JAX_PLATFORMS"] = "cpu"
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     import jax
