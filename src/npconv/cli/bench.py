@@ -50,8 +50,8 @@ def run(options: Any, terminal: Terminal) -> int:
     """Measure or read, show, write; give 1 if results differ or a library failed."""
     from npconv.bench.targets import figures
 
-    if options.output and Path(options.output).exists() and not Path(options.output).is_dir():
-        raise UserError("not_directory", path=options.output)
+    if options.output:  # what could stop it later stops it now
+        _make_folder(Path(options.output))
     record = read(options.show) if options.show else _measure(options, terminal)
     record["figures"] = [figure.as_dict() for figure in figures(record)]
     for line in lines(record, terminal.say):
@@ -110,6 +110,12 @@ def lines(record: dict[str, Any], say: Messages) -> list[str]:
 # ---- files -----------------------------------------------------------------------------------
 
 
+def _make_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UserError("not_directory", path=folder)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
 def read(path: str) -> dict[str, Any]:
     """Read a record that `write` wrote."""
     from npconv.bench.run import FORMAT
@@ -129,7 +135,6 @@ def write(record: dict[str, Any], folder: Path, terminal: Terminal) -> None:
     """Write data, text in English, and, with matplotlib, the picture."""
     from npconv.bench.picture import picture
 
-    folder.mkdir(parents=True, exist_ok=True)
     files: dict[str, bytes] = {
         "bench.json": dumped(record).encode(),
         "bench.txt": ("\n".join(lines(record, Messages("en"))).rstrip() + "\n").encode(),
