@@ -23,6 +23,8 @@ PYTEST_FLAGS ?= --numprocesses auto --maxprocesses 4 --dist worksteal
 MAX_WHEEL_BYTES = 300000
 # The peers whose own cases judge npconv; some gigabytes, so not with the developers' tools.
 REFEREES = .venv-referees
+# The peers that `make bench` times; the same is true of them.
+BENCH = .venv-bench
 # Installed by `make package` with NumPy alone.
 PLAIN = build/plain
 PLAIN_PY = $(PLAIN)/$(BIN)/python
@@ -41,6 +43,8 @@ help:
 	@echo "make docs              bring the blocks that quote sources up to date"
 	@echo "make package           sdist and wheel; the wheel installed with NumPy alone"
 	@echo "make referees          PyTorch's, JAX's, ONNX's and SciPy's cases, and ONNX Runtime, against npconv"
+	@echo "make bench             npconv beside its peers: speed, memory, errors (an hour, nothing beside it)"
+	@echo "make bench ARGS='--layers vgg.5 --peers torch'   some of it, on the screen alone"
 	@echo "make bench-import      import npconv against import numpy"
 	@echo "make fit-cost          fit the planner's rates to this machine (ten minutes, nothing beside it)"
 	@echo "make errors            the largest errors seen, beside the stated bounds (twenty minutes)"
@@ -94,6 +98,11 @@ package: $(VENV)/dev.stamp
 referees: $(REFEREES)/referees.stamp
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(REFEREES)/$(BIN)/python -m referees $(ARGS)
 
+# An idle machine, or the figures of two threads mean nothing. ARGS replaces it all.
+.PHONY: bench
+bench: $(BENCH)/bench.stamp
+	$(BENCH)/$(BIN)/python -m npconv bench $(or $(ARGS),--all --lang en --output benchmarks/results)
+
 .PHONY: bench-import
 bench-import: $(VENV)/demo.stamp
 	$(PY) benchmarks/import_time.py
@@ -112,7 +121,7 @@ hooks: $(VENV)/dev.stamp
 
 .PHONY: clean
 clean:
-	rm -rf $(VENV) $(VENV).log $(REFEREES) $(REFEREES).log build dist npconv-demo .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV).log $(REFEREES) $(REFEREES).log $(BENCH) $(BENCH).log build dist npconv-demo .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests benchmarks referees -name __pycache__ -prune -exec rm -rf {} +
 
 # Stamps depend on pyproject.toml: a second call is immediate, a new requirement is
@@ -145,4 +154,10 @@ $(REFEREES)/referees.stamp: pyproject.toml referees/requirements.txt
 	@echo "Installing the referees (PyTorch, JAX, ONNX, ONNX Runtime, SciPy; once, some minutes)"
 	@$(MAKE) --no-print-directory VENV=$(REFEREES) $(REFEREES)/made.stamp
 	@$(REFEREES)/$(BIN)/python -m pip --disable-pip-version-check --quiet install --editable . --requirement referees/requirements.txt
+	@touch $@
+
+$(BENCH)/bench.stamp: pyproject.toml benchmarks/requirements.txt
+	@echo "Installing the peers (PyTorch, ONNX Runtime, ncnn, OpenVINO, JAX; once, some minutes)"
+	@$(MAKE) --no-print-directory VENV=$(BENCH) $(BENCH)/made.stamp
+	@$(BENCH)/$(BIN)/python -m pip --disable-pip-version-check --quiet install --editable ".[bench]" --requirement benchmarks/requirements.txt
 	@touch $@

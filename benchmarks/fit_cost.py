@@ -24,9 +24,9 @@ import numpy as np
 from scipy.optimize import nnls
 
 import npconv
-from layers import LAYERS, OTHERS, Problem
-from machine import machine
 from npconv.algorithms import REGISTRY
+from npconv.bench.layers import LAYERS, OTHERS, Problem
+from npconv.bench.machine import machine
 from npconv.planner import Candidate
 from npconv.problem import Direction
 from npconv.settings import ENGINES

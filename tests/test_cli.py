@@ -201,7 +201,7 @@ def test_plan_takes_layouts_and_names(capsys: pytest.CaptureFixture[str]) -> Non
 
 # Arguments that are wrong, whether the line comes from the catalogues, and what it tells.
 WRONG: list[tuple[tuple[str, ...], bool, str]] = [
-    (("bench",), True, "demo, check, train, filter, plan"),
+    (("benchmark",), True, "demo, check, train, filter, plan, bench"),
     (("--frobnicate",), True, "--frobnicate"),
     (("check", "extra"), True, "extra"),
     (("check", "--seed", "-1"), True, "'-1'"),
@@ -231,6 +231,14 @@ WRONG: list[tuple[tuple[str, ...], bool, str]] = [
     (("train", "--data", "none.npz"), True, "none.npz"),
     (("train", "--out", "none/weights.npz"), True, "none"),
     (("demo", "--epochs", "some"), True, "'some'"),
+    (("bench", "--layers", "r51"), False, "r50.conv1"),
+    (("bench", "--layers"), False, "--layers"),
+    (("bench", "--peers", "theano"), False, "onnxruntime"),
+    (("bench", "--directions", "sideways"), False, "backward"),
+    (("bench", "--engines", "steam"), False, "compiled"),
+    (("bench", "--threads", "0"), True, "'0'"),
+    (("bench", "--rounds", "few"), True, "'few'"),
+    (("bench", "--show", "none.json"), True, "none.json"),
 ]
 
 

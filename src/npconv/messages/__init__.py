@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from npconv.errors import ConvError
-from npconv.messages import en, ko, report_en, report_ko
+from npconv.messages import bench_en, bench_ko, en, ko, report_en, report_ko
 
 LANGUAGES = ("en", "ko")
 
 CATALOGUES: Mapping[str, Mapping[str, str]] = {
-    "en": {**en.TEXTS, **report_en.TEXTS},
-    "ko": {**ko.TEXTS, **report_ko.TEXTS},
+    "en": {**en.TEXTS, **report_en.TEXTS, **bench_en.TEXTS},
+    "ko": {**ko.TEXTS, **report_ko.TEXTS, **bench_ko.TEXTS},
 }
 
 
