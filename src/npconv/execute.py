@@ -67,10 +67,7 @@ def _whole(runs: Runs, operand: Array, w: Array | Packed, out: Array, bias: Arra
     """Run in machine code, where operands can be taken as they are."""
     if not runs.take(operand, out):
         return False
-    if isinstance(w, Packed):
-        packed = w.whole
-    else:
-        packed = runs.packed(w) if runs.take(w) else None
+    packed = w.whole if isinstance(w, Packed) else runs.packed(w)
     if packed is None:
         return False
     if bias is not None:

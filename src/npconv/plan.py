@@ -20,7 +20,6 @@ from npconv.operands import Packed
 from npconv.planner import Candidate, Choice, choose
 from npconv.problem import Array, Direction
 
-
 NAMES = {
     Direction.FORWARD: ("input", "kernel"),
     Direction.INPUT_GRAD: ("grad_output", "kernel"),

@@ -110,6 +110,8 @@ class Runs:
 
     def packed(self, w: Array) -> Array | None:
         """Pack a kernel, of any strides; None where it cannot be taken so."""
+        if not self.take(w):
+            return None
         view = self.problem.view_kernel(w)
         return self.algorithm.pack_whole(self.problem, self.direction, view, self.threads)
 

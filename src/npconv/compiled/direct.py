@@ -12,7 +12,7 @@ import numpy as np
 from npconv.axis import Axis
 from npconv.compiled.bands import Band, band
 from npconv.compiled.phases import RANK, Phase, axes_of, phases
-from npconv.compiled.prepared import Prepared, Step, Strides, step
+from npconv.compiled.prepared import Prepared, Strides, step
 from npconv.compiled.registers import accumulators, vector_bytes
 from npconv.problem import Array, ConvProblem
 
@@ -33,7 +33,7 @@ class Pieces(NamedTuple):
     columns: int
 
     @property
-    def count(self) -> int:
+    def number(self) -> int:
         """Count the bands."""
         return self.phase.axes[0].number * self.rows * self.columns
 
@@ -92,7 +92,7 @@ class Layout(NamedTuple):
     @property
     def parts(self) -> int:
         """Count the parts of an image and group."""
-        return sum(p.count for p in self.pieces) * self.chunks
+        return sum(p.number for p in self.pieces) * self.chunks
 
 
 def whole_lines(numbers: int) -> int:
@@ -115,7 +115,7 @@ def layout(
     found = phases(problem)
     blocks = blocks_of(problem.K, lanes, mode)
     pieces = [pieces_of(problem, phase, mode, lanes, OUTPUTS) for phase in found]
-    bands = problem.N * problem.G * sum(p.count for p in pieces)
+    bands = problem.N * problem.G * sum(p.number for p in pieces)
     parts = min(-(-parts_for(threads) // max(bands, 1)), problem.K // CHANNELS_A_PART)
     chunks = max(1, min(len(blocks), parts))
     return Layout(mode, blocks, chunks, tuple(pieces), problem.C, lanes)
@@ -266,11 +266,11 @@ def _phase_table(how: Layout, y: Strides, blocks: int) -> tuple[Array, list[Arra
         start = sum(axis.first * stride for axis, stride in zip(piece.phase.axes, y, strict=True))
         rows.append(
             [
-                piece.count * how.chunks, planes.number, piece.rows, piece.columns,
+                piece.number * how.chunks, planes.number, piece.rows, piece.columns,
                 how.chunks, -(-blocks // how.chunks), blocks,
                 here.rows, heights.number, here.columns, widths.number,
                 terms.size, keep(terms.ravel()),
-                keep(_starts(bases, here.columns, how)), keep(_starts(bases, piece.last, how)), packed,
+                *(keep(_starts(bases, n, how)) for n in (here.columns, piece.last)), packed,
                 *(each.inputs.size for each in here.slots),
                 *(keep(each.inputs) for each in here.slots),
                 *(axis.step for axis in piece.phase.axes), here.slots[2].is_range,
@@ -347,6 +347,6 @@ def counts(problem: ConvProblem, itemsize: int) -> tuple[int, int]:
             products += outputs * terms * width
         else:
             products += outputs * terms * width * -(-columns // how.lanes) * how.lanes // columns
-        moved += piece.count * problem.C * piece.band.channel + 2 * outputs * problem.K
+        moved += piece.number * problem.C * piece.band.channel + 2 * outputs * problem.K
     images = problem.N * problem.G
     return images * products, images * moved + 2 * problem.G * how.packed

@@ -99,7 +99,7 @@ def counts(problem: ConvProblem, itemsize: int) -> tuple[int, int]:
     (piece,), blocks = how.bands.pieces, how.bands.blocks
     images, terms = problem.N * problem.G, problem.C * problem.taps
     width = sum(width for _, width in blocks)
-    band = piece.count * problem.C * piece.band.channel * len(blocks)
+    band = piece.number * problem.C * piece.band.channel * len(blocks)
     panels = problem.pixels * width * how.bands.chunks
     products = images * problem.pixels * terms * width
     return products, images * (band + 2 * panels) + 2 * problem.G * terms * width

@@ -38,12 +38,15 @@ def broadcast_block(v: Vectors, rows: int, vectors: int) -> Any:
                 for j in range(vectors)
             ]
             offset = builder.load(at(builder, I64, steps, step))
-            new = []
+            new: list[Any] = []
             for i, start in enumerate(starts):
                 number = builder.load(builder.gep(start, [offset]))
                 same = v.broadcast(builder, number)
-                for j in range(vectors):
-                    new.append(v.multiply_add(builder, same, row[j], sums[i * vectors + j]))
+                held = sums[i * vectors : (i + 1) * vectors]
+                new += [
+                    v.multiply_add(builder, same, factor, value)
+                    for factor, value in zip(row, held, strict=True)
+                ]
             return new
 
         sums = repeat(builder, depth, [v.zero] * (rows * vectors), add)
@@ -71,12 +74,15 @@ def shifted_block(v: Vectors, rows: int, vectors: int) -> Any:
                 place = builder.bitcast(builder.gep(start, [offset]), v.type.as_pointer())
                 row.append(builder.load(place, align=v.itemsize))
             first = builder.mul(step, I64(rows))
-            new = []
+            new: list[Any] = []
             for i in range(rows):
                 number = v.scalar_at(builder, packed, builder.add(first, I64(i)))
                 same = v.broadcast(builder, number)
-                for j in range(vectors):
-                    new.append(v.multiply_add(builder, same, row[j], sums[i * vectors + j]))
+                held = sums[i * vectors : (i + 1) * vectors]
+                new += [
+                    v.multiply_add(builder, same, factor, value)
+                    for factor, value in zip(row, held, strict=True)
+                ]
             return new
 
         sums = repeat(builder, depth, [v.zero] * (rows * vectors), add)

@@ -19,10 +19,40 @@ from npconv.compiled.kernels.memory import get_int, getter, setter
 from npconv.compiled.kernels.rows import row_add, row_fill, square
 from npconv.compiled.kernels.vectors import Vectors
 from npconv.compiled.kernels.words import (
-    ALL_COLUMNS, ALL_ROWS, BAND_BYTES, BASES, BLOCK_COUNT, BLOCK_VECTORS, BLOCKS, BLOCKS_A_CHUNK, CHANNELS,
-    CHUNKS, COLUMN_PIECES, COLUMNS, GROUPS, LAST_BASES, OF_PHASE, OUT_CHANNELS, PACKED,
-    PACKED_GROUP, PARTS, PHASE_WORDS, PHASES, ROW_PIECES, ROWS, TERM_OFFSETS, TERMS,
-    WORKER_BYTES, X_GROUP, X_IMAGE, Y_CHANNEL, Y_COLUMN, Y_GROUP, Y_IMAGE, Y_PLANE, Y_ROW,
+    ALL_COLUMNS,
+    ALL_ROWS,
+    BAND_BYTES,
+    BASES,
+    BLOCK_COUNT,
+    BLOCK_VECTORS,
+    BLOCKS,
+    BLOCKS_A_CHUNK,
+    CHANNELS,
+    CHUNKS,
+    COLUMN_PIECES,
+    COLUMNS,
+    GROUPS,
+    LAST_BASES,
+    OF_PHASE,
+    OUT_CHANNELS,
+    PACKED,
+    PACKED_GROUP,
+    PARTS,
+    PHASE_WORDS,
+    PHASES,
+    ROW_PIECES,
+    ROWS,
+    TERM_OFFSETS,
+    TERMS,
+    WORKER_BYTES,
+    X_GROUP,
+    X_IMAGE,
+    Y_CHANNEL,
+    Y_COLUMN,
+    Y_GROUP,
+    Y_IMAGE,
+    Y_PLANE,
+    Y_ROW,
     Y_START,
 )  # fmt: skip
 from npconv.compiled.registers import accumulators
@@ -83,10 +113,9 @@ def make(mode: str, dtype: str) -> Callable[..., None]:
 
 def _broadcast_sums(v: Vectors) -> Callable[..., None]:
     """Vectors run along output channels; a tile ``(pixels, channels)`` is written transposed."""
-    L, item = v.lanes, v.itemsize
     fill: Any = njit(broadcast_tile(v))
-    zero = row_fill(v)
-    write, get, put = square(v), getter(v.dtype), setter(v.dtype)
+    write: Any = njit(_write_columns(v))
+    zero, item = row_fill(v), v.itemsize
 
     def sums(
         block: int, phase: int, band: int, tile: int, w: int, bias: int, y: int,
@@ -95,41 +124,51 @@ def _broadcast_sums(v: Vectors) -> Callable[..., None]:
         T, bases = get_int(phase, TERMS), get_int(phase, BASES)
         if columns < get_int(phase, COLUMNS):
             bases = get_int(phase, LAST_BASES)
-        steps, K = get_int(phase, TERM_OFFSETS), get_int(block, OUT_CHANNELS)
-        apart, along = item * get_int(block, Y_CHANNEL), get_int(phase, Y_COLUMN)
-        lines, length = rows, columns
-        if along == 1 and get_int(phase, Y_ROW) == columns:  # rows follow each other
-            lines, length = 1, rows * columns
+        steps, blocks = get_int(phase, TERM_OFFSETS), get_int(block, BLOCKS)
         for b in range(first, stop):
-            start = get_int(get_int(block, BLOCKS), 2 * b)
-            width = get_int(get_int(block, BLOCKS), 2 * b + 1)
+            start, width = get_int(blocks, 2 * b), get_int(blocks, 2 * b + 1)
             for t in range(0, T, DEPTH):
                 packed = w + item * (start * T + t * width)
                 depth = min(DEPTH, T - t)
                 fill(band, bases, steps + 8 * t, packed, tile, rows * columns, depth, width, t)
             if not T:
                 zero(tile, rows * columns * width)
-            for row in range(lines):
-                to, pixel = y + item * row * get_int(phase, Y_ROW), row * length
-                for k in range(start, min(start + width, K), L):
-                    count = min(L, K - k)
-                    number = bias + item * k if bias else 0
-                    there, here = to + k * apart, tile + item * (pixel * width + k - start)
-                    if along == 1:
-                        for q in range(0, length, L):
-                            write(
-                                there + item * q, apart // item, here + item * q * width, width,
-                                min(L, length - q), count, number,
-                            )  # fmt: skip
-                    else:
-                        for q in range(length):
-                            for i in range(count):
-                                value = get(here, q * width + i)
-                                if number:
-                                    value += get(number, i)
-                                put(there + i * apart, q * along, value)
+            write(block, phase, tile, bias, y, start, width, rows, columns)
 
     return sums
+
+
+def _write_columns(v: Vectors) -> Callable[..., None]:
+    """Write a tile ``(pixels, channels)`` of some output channels of a band."""
+    write, get, put = square(v), getter(v.dtype), setter(v.dtype)
+    L, item = v.lanes, v.itemsize
+
+    def columns_of(
+        block: int, phase: int, tile: int, bias: int, y: int,
+        start: int, width: int, rows: int, columns: int,
+    ) -> None:  # fmt: skip
+        apart, along = get_int(block, Y_CHANNEL), get_int(phase, Y_COLUMN)
+        stop = min(start + width, get_int(block, OUT_CHANNELS))
+        if along == 1 and get_int(phase, Y_ROW) == columns:  # rows follow each other
+            rows, columns = 1, rows * columns
+        for row in range(rows):
+            for k in range(start, stop, L):
+                count, number = min(L, stop - k), bias + item * k if bias else 0
+                there = y + item * (row * get_int(phase, Y_ROW) + k * apart)
+                here = tile + item * (row * columns * width + k - start)
+                if along == 1:
+                    for q in range(0, columns, L):
+                        write(
+                            there + item * q, apart, here + item * q * width, width,
+                            min(L, columns - q), count, number,
+                        )  # fmt: skip
+                else:
+                    for q in range(columns):
+                        for i in range(count):
+                            added = get(number, i) if number else 0
+                            put(there, i * apart + q * along, get(here, q * width + i) + added)
+
+    return columns_of
 
 
 def _shifted_sums(v: Vectors) -> Callable[..., None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from npconv.compiled.kernels.memory import get_int, getter, setter
 from npconv.compiled.kernels.rows import row_copy, row_fill
@@ -11,7 +10,6 @@ from npconv.compiled.kernels.vectors import Vectors
 
 # The words of a block and of a phase that this reads: as in `npconv.compiled.kernels.words`.
 from npconv.compiled.kernels.words import (
-    CHANNELS,
     COLUMN_INPUTS,
     COLUMN_SLOTS,
     COLUMN_STEP,
