@@ -91,46 +91,6 @@ def row_copy(dtype: np.dtype[Any], vectors: int, lanes: int) -> Any:
     return copy
 
 
-@cache
-def window_sums(dtype: np.dtype[Any], vectors: int, lanes: int) -> Any:
-    """Make the function ``(w, s, x, a, y, terms, count)``: sums of one row of outputs.
-
-    ``y[q] = sum over t of w[s[t]] * x[a[t] + q]`` for ``q < count``, at most ``vectors``
-    vectors of them, which are read whole. ``terms`` is at least 1.
-    """
-    emit = _Emitter(dtype, lanes)
-
-    @intrinsic
-    def sums(
-        typingctx: Any, w: Any, s: Any, x: Any, a: Any, y: Any, terms: Any, count: Any
-    ) -> tuple[Any, Callable[..., Any]]:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            emit.window_sums(builder, vectors, *args)
-            return context.get_dummy_value()
-
-        return types.void(*(types.int64,) * 7), codegen
-
-    return sums
-
-
-@cache
-def row_product(dtype: np.dtype[Any], lanes: int) -> Any:
-    """Make the function ``(sums, x, y, count)``: one vector of sums gets ``x[q] * y[q]`` added."""
-    emit = _Emitter(dtype, lanes)
-
-    @intrinsic
-    def product(
-        typingctx: Any, sums: Any, x: Any, y: Any, count: Any
-    ) -> tuple[Any, Callable[..., Any]]:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            emit.row_product(builder, *args)
-            return context.get_dummy_value()
-
-        return types.void(*(types.int64,) * 4), codegen
-
-    return product
-
-
 class _Emitter:
     """Writes loops in LLVM's intermediate representation."""
 
@@ -172,36 +132,6 @@ class _Emitter:
         for j in range(vectors):
             value = self._load_first(builder, of, I64(j * self.lanes), count)
             self._store(builder, to, I64(0), j, value)
-
-    def window_sums(
-        self, builder: Any, vectors: int,
-        w: Any, s: Any, x: Any, a: Any, y: Any, terms: Any, count: Any,
-    ) -> None:  # fmt: skip
-        w, x, y = (builder.inttoptr(each, self.scalar.as_pointer()) for each in (w, x, y))
-        s, a = (builder.inttoptr(each, I64.as_pointer()) for each in (s, a))
-
-        def add(step: Any, sums: list[Any]) -> list[Any]:
-            number = builder.gep(w, [builder.load(builder.gep(s, [step]))])
-            start = builder.load(builder.gep(a, [step]))
-            row = [self._load(builder, x, start, j) for j in range(vectors)]
-            return self._add_products(builder, number, row, sums)
-
-        zero = ir.Constant(self.vector, [0.0] * self.lanes)
-        for j, value in enumerate(self._repeat(builder, terms, [zero] * vectors, add)):
-            self._store_first(builder, y, I64(j * self.lanes), count, value)
-
-    def row_product(self, builder: Any, sums: Any, x: Any, y: Any, count: Any) -> None:
-        sums, x, y = (builder.inttoptr(each, self.scalar.as_pointer()) for each in (sums, x, y))
-        fma = self._fma(builder)
-
-        def add(step: Any, held: list[Any]) -> list[Any]:
-            start = builder.mul(step, I64(self.lanes))
-            pair = [self._load_first(builder, each, start, count) for each in (x, y)]
-            return [builder.call(fma, [*pair, held[0]])]
-
-        steps = builder.sdiv(builder.add(count, I64(self.lanes - 1)), I64(self.lanes))
-        (total,) = self._repeat(builder, steps, [self._load(builder, sums, I64(0), 0)], add)
-        self._store(builder, sums, I64(0), 0, total)
 
     def _repeat(
         self, builder: Any, steps: Any, begin: list[Any], add: Callable[[Any, list[Any]], list[Any]]

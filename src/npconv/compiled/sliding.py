@@ -218,7 +218,7 @@ class Sliding(NamedTuple):
         _, first, every = shape_of(self.rows, columns)
         shifts = [plane[words.COLUMN_AT] for plane in tables[words.PLANE_TABLE]] or [0]
         told = {
-            words.CHANNELS: problem.G * problem.K, words.K: problem.K, words.IMAGES: problem.N,
+            words.G: problem.G, words.K: problem.K, words.IMAGES: problem.N,
             words.BANDS: len(tables[words.BAND_TABLE]),
             words.OUTERS: len(tables[words.OUTER_TABLE]),
             words.X_N: self.x[0], words.X_G: self.x[1],

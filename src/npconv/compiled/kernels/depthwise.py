@@ -74,14 +74,16 @@ def make(dtype: str, shape: str, planes: str, apart: str) -> Callable[..., None]
     def kernel(block: int, part: int, worker: int) -> None:
         chunk, items = get_int(block, words.CHUNK), get_int(block, words.ITEMS)
         bands, outers = get_int(block, words.BANDS), get_int(block, words.OUTERS)
-        channels, K = get_int(block, words.CHANNELS), get_int(block, words.K)
-        for number in range(part * chunk, min(part * chunk + chunk, items)):
-            rest, band = number // bands, number % bands
-            rest, outer = rest // outers, rest % outers
-            n, c = rest // channels, rest % channels
-            g, k = c // K, c % K
-            band = get_int(block, words.BAND_TABLE) + 8 * words.BAND_WORDS * band
-            outer = get_int(block, words.OUTER_TABLE) + 8 * words.OUTER_WORDS * outer
+        G, K = get_int(block, words.G), get_int(block, words.K)
+        first = part * chunk
+        rest, at_band = first // bands, first % bands
+        rest, at_outer = rest // outers, rest % outers
+        rest, k = rest // K, rest % K
+        n, g = rest // G, rest % G
+        for _ in range(first, min(first + chunk, items)):
+            c = g * K + k
+            band = get_int(block, words.BAND_TABLE) + 8 * words.BAND_WORDS * at_band
+            outer = get_int(block, words.OUTER_TABLE) + 8 * words.OUTER_WORDS * at_outer
             x = n * get_int(block, words.X_N) + g * get_int(block, words.X_G)
             y = n * get_int(block, words.Y_N) + g * get_int(block, words.Y_G)
             y += k * get_int(block, words.Y_K) + get_int(outer, words.TO)
@@ -98,6 +100,15 @@ def make(dtype: str, shape: str, planes: str, apart: str) -> Callable[..., None]
                 get_int(outer, words.END),
                 bias,
             )
+            at_band += 1  # divisions would take longer than a small image
+            if at_band == bands:
+                at_band, at_outer = 0, at_outer + 1
+            if at_outer == outers:
+                at_outer, k = 0, k + 1
+            if k == K:
+                k, g = 0, g + 1
+            if g == G:
+                g, n = 0, n + 1
 
     return kernel
 

@@ -68,7 +68,8 @@ def _products(dtype: str, shape: str) -> Callable[..., None]:
 
     def kernel(block: int, part: int, worker: int) -> None:
         bands, outers = get_int(block, words.BANDS), get_int(block, words.OUTERS)
-        channels, K = get_int(block, words.CHANNELS), get_int(block, words.K)
+        K = get_int(block, words.K)
+        channels = get_int(block, words.G) * K
         outer_table, chunk = get_int(block, words.OUTER_TABLE), get_int(block, words.CHUNK)
         planes = get_int(outer_table, words.END)  # as many at every outer position
         sums, size = sums_on_stack(), get_int(block, words.SIZE)
