@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import tracemalloc
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ import pytest
 
 import npconv
 from checks import check_problem, check_specials, check_tiled, serves
-from npconv.compiled.offsets import grid
+from npconv.compiled.bands import Band, band
+from npconv.compiled.direct import workspace
+from npconv.compiled.phases import RANK, Phase, axes_of, phases
 from npconv.problem import ConvProblem
 from npconv.windows import im2col
 from oracle import Array
@@ -30,7 +33,15 @@ FORCED: dict[str, Any] = {"algorithm": "direct"}
 
 @pytest.mark.parametrize("name", NAMED)
 def test_named_problems(name: str) -> None:
-    assert serves(NAMED[name], "direct")
+    if not serves(NAMED[name], "direct"):
+        with pytest.raises(npconv.UnsupportedError, match="3 axes at most, not 4"):
+            npconv.plan_conv(
+                NAMED[name].input_shape,
+                NAMED[name].kernel_shape,
+                algorithm="direct",
+                **NAMED[name].options,
+            )
+        return
     check_problem(NAMED[name], 0, ["direct"])
     check_specials(NAMED[name], 0, ["direct"])
     check_tiled(NAMED[name], 0, ["direct"])
@@ -87,44 +98,82 @@ def test_depthwise_keeps_its_workspace_and_bits() -> None:
 # ---- tables ------------------------------------------------------------------------------
 
 
-def test_tables_are_columns() -> None:
+@pytest.mark.parametrize("neighbours", [False, True])
+def test_bands_hold_columns(neighbours: bool) -> None:
     for seed in range(300):
-        drawn = random_problem(random.Random(seed), ranks=(1, 2, 3), served=FEATURES)
-        oracle = drawn.oracle
-        options = {k: v for k, v in drawn.options.items() if k not in ("layout", "kernel_layout")}
-        x_shape = (oracle.x["N"], oracle.x["C"], *(oracle.x[s] for s in oracle.space))
-        w_shape = (oracle.w["O"], oracle.w["I"], *(oracle.w[s] for s in oracle.space))
-        axes = ConvProblem.of(x_shape, w_shape, **{**options, "padding_mode": "zeros"}).axes
-        x = np.random.default_rng(seed).standard_normal([axis.size for axis in axes])
-        columns = im2col(x, axes)
-        columns = columns.reshape(-1, *columns.shape[len(axes) :])  # (R*S, P, Q)
-        where = grid(axes)
-        padded = laid_out(x, where)
-        for phase in where.phases:
-            seen = columns[(slice(None), *phase.outputs)]
-            found = padded[np.add.outer(phase.a, phase.b)]
-            np.testing.assert_array_equal(found, seen[phase.taps].reshape(found.shape), f"{axes}")
-            # What a phase leaves out are holes, or padding: zeros in the columns.
-            assert not np.delete(seen, phase.taps, axis=0).any()
+        problem = plain_problem(seed)
+        x = np.random.default_rng(seed).standard_normal(problem.size)
+        columns = im2col(x, problem.axes)
+        columns = columns.reshape(-1, *(1,) * (RANK - problem.rank), *problem.out)
+        seen_by_all = np.zeros(columns.shape[1:], int)
+        for phase in phases(problem):
+            _, rows, width = (axis.number for axis in phase.axes)
+            rows, width = -(-rows // (1 + seed % 2)), -(-width // (1 + seed % 3))
+            here = band(phase, rows, width, neighbours=neighbours)
+            bases, steps = here.offsets
+            taps = [
+                np.ravel_multi_index(
+                    [axis.taps[i] for axis, i in zip(phase.axes, tap, strict=True)],
+                    [axis.kernel for axis in axes_of(problem)],
+                )
+                for tap in phase.taps
+            ]
+            for first in corners(phase, rows, width):
+                outputs = tuple(
+                    slice(axis.first + p * axis.apart, None, axis.apart)
+                    for axis, p in zip(phase.axes, first, strict=True)
+                )
+                right = columns[(slice(None), *outputs)][:, :1, :rows, :width]
+                slots = gathered(
+                    x.reshape([axis.size for axis in axes_of(problem)]), phase, here, first
+                )
+                found = slots[np.add.outer(steps.ravel(), bases.reshape(rows, width))]
+                found = found[:, : right.shape[2], : right.shape[3]]
+                np.testing.assert_array_equal(found, right[taps, 0], f"{problem}")
+                # What a phase leaves out are holes, or padding: zeros in the columns.
+                assert not np.delete(right, taps, axis=0).any()
+                seen_by_all[outputs][:1, :rows, :width] += 1
+        assert (seen_by_all == 1).all()
 
 
-def laid_out(x: Array, where: Any) -> Array:
-    """Pad, and sort the last axis by its remainders, one element at a time."""
-    padded, part = np.zeros(where.size), where.size[-1] // where.step
-    for index in np.ndindex(x.shape):
-        at = [i + low for i, low in zip(index, where.low, strict=True)]
-        at[-1] = at[-1] % where.step * part + at[-1] // where.step
-        padded[tuple(at)] = x[index]
-    return padded.ravel()
+def plain_problem(seed: int) -> ConvProblem:
+    drawn = random_problem(random.Random(seed), ranks=(1, 2, 3), served=FEATURES)
+    oracle = drawn.oracle
+    options = {k: v for k, v in drawn.options.items() if k not in ("layout", "kernel_layout")}
+    x_shape = (oracle.x["N"], oracle.x["C"], *(oracle.x[s] for s in oracle.space))
+    w_shape = (oracle.w["O"], oracle.w["I"], *(oracle.w[s] for s in oracle.space))
+    return ConvProblem.of(x_shape, w_shape, **{**options, "padding_mode": "zeros"})
+
+
+def corners(phase: Phase, rows: int, width: int) -> list[tuple[int, ...]]:
+    planes, heights, widths = (axis.number for axis in phase.axes)
+    return list(product(range(planes), range(0, heights, rows), range(0, widths, width)))
+
+
+def gathered(x: Array, phase: Phase, here: Band, first: tuple[int, ...]) -> Array:
+    """Fill a band's slots one by one, zeros where there is no input."""
+    inputs = [
+        slots.inputs + p * axis.step
+        for slots, axis, p in zip(here.slots, phase.axes, first, strict=True)
+    ]
+    band_of = np.zeros([each.size for each in inputs])
+    for index in np.ndindex(band_of.shape):
+        at = [int(each[i]) for each, i in zip(inputs, index, strict=True)]
+        if all(0 <= i < size for i, size in zip(at, x.shape, strict=True)):
+            band_of[index] = x[tuple(at)]
+    return band_of.ravel()
 
 
 def test_a_strides_gradient_multiplies_no_zeros() -> None:
     problem = ConvProblem.of((1, 1, 12, 13), (1, 1, 3, 4), stride=(2, 3))
-    phases = grid(problem.turned.axes).phases
-    products = sum(len(phase.taps) * len(phase.b) for phase in phases)
-    outputs = sum(len(phase.b) for phase in phases)
-    assert outputs == 12 * 13
-    assert products <= 1.4 * problem.products
+    found = phases(problem.turned)
+    assert sum(phase.outputs for phase in found) == 12 * 13
+    assert sum(len(phase.taps) * phase.outputs for phase in found) <= 1.4 * problem.products
+
+
+def test_a_large_dilation_takes_no_room() -> None:
+    problem = ConvProblem.of((1, 8, 1, 20_000), (8, 8, 1, 3), dilation=4096)
+    assert workspace(problem, 4) < 2**17
 
 
 # ---- promises ----------------------------------------------------------------------------
@@ -242,14 +291,14 @@ def test_read_only_and_strange_arrays() -> None:
 
 def test_auto_chooses_among_both_engines_where_it_is_in_force() -> None:
     shapes = (1, 64, 56, 56), (64, 64, 5, 5)
-    assert npconv.plan_conv(*shapes).engine == "numpy"
-    with npconv.settings(engine="compiled"):
+    plan = npconv.plan_conv(*shapes)  # the default, where Numba is
+    assert (plan.engine, plan.algorithm) == ("compiled", "direct")
+    assert npconv.plan_conv(*shapes, dtype="int64").engine == "numpy"
+    with npconv.settings(engine="numpy"):
         plan = npconv.plan_conv(*shapes)
-        assert (plan.engine, plan.algorithm) == ("compiled", "direct")
-        assert npconv.plan_conv(*shapes, dtype="int64").engine == "numpy"
-    refused = str(npconv.plan_conv(*shapes))
-    assert "direct     not able: it is of the compiled engine" in refused
-    with npconv.settings(engine="numpy"):  # who asks for an algorithm asks for its engine
+        assert plan.engine == "numpy"
+        assert "direct     not able: it is of the compiled engine" in str(plan)
+        # Who asks for an algorithm asks for its engine.
         assert npconv.plan_conv(*shapes, **FORCED).engine == "compiled"
 
 

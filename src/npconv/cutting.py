@@ -45,7 +45,8 @@ def find_cut(
         return cut[i] >= whole[i]
 
     images, groups, K, C, *positions = range(len(whole))
-    cut = _numbers(_smallest(problem, direction))
+    smallest = _numbers(_smallest(problem, direction))
+    cut = list(smallest)
     if bytes_of(cut) <= limit:
         # Channels first, as every band needs them all, but leave half of the room to bands;
         # then whole rows before many rows; `all` stops at the first axis that is cut.
@@ -58,6 +59,11 @@ def find_cut(
                 # Every further image takes the same again, so there is no need to search.
                 one, two = bytes_of(cut), bytes_of([2, *cut[1:]])
                 cut[images] = 1 + max(0, small - one) // max(two - one, 1)
+        while bytes_of(cut) > limit:
+            # Equal pieces are smaller than what was seen to fit, but what works through bands
+            # of its own may need more for them.
+            i = max(range(K, len(cut)), key=lambda i: cut[i] - smallest[i])
+            cut[images], cut[i] = 1, smallest[i] + (cut[i] - smallest[i]) // 2
         return _cut(cut), bytes_of(cut)
     return None, bytes_of(cut)
 

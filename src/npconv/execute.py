@@ -72,8 +72,7 @@ def _whole(runs: Runs, operand: Array, w: Array | Packed, out: Array, bias: Arra
         return False
     if bias is not None:
         bias = np.ascontiguousarray(bias, runs.accumulator)
-    runs.of_kernel(operand, packed, np.asarray(out), bias)
-    return True
+    return runs.of_kernel(operand, packed, np.asarray(out), bias)
 
 
 def _forward(
@@ -224,8 +223,9 @@ def kernel_grad(
     dw = result(numbers, problem.kernel_shape, out, [dy, x])
     if not dw.size:
         return dw
-    if choice.runs and not choice.direct and choice.runs.take(x, dy, dw):
-        choice.runs.of_operands(x, dy, np.asarray(dw))
+    runs = choice.runs
+    whole = runs and not choice.direct and runs.take(x, dy, dw)
+    if runs and whole and runs.of_operands(x, dy, np.asarray(dw)):
         return dw
     run = partial(_kernel_grad, conjugate=conjugate, first_conjugate=first_conjugate)
     with held_for(problem.products):

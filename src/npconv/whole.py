@@ -31,7 +31,10 @@ class Native(Algorithm, Protocol):
         strides: tuple[Any, Any, Any],
         threads: int,
     ) -> Any:
-        """Prepare a run for input, output and kernel (or their gradients) of these strides."""
+        """Prepare a run for input, output and kernel (or their gradients) of these strides.
+
+        None where arrays that lie so cannot be taken.
+        """
 
     def whole_workspace(
         self, problem: ConvProblem, direction: Direction, dtype: DType, threads: int
@@ -99,8 +102,7 @@ class Runs:
         ):
             return None
         out = np.empty(self.out_shape, self.accumulator)
-        self.of_kernel(first, second.whole, out, bias)
-        return out
+        return out if self.of_kernel(first, second.whole, out, bias) else None
 
     def take(self, *arrays: Array) -> bool:
         """Whether arrays can be taken as they are."""
@@ -115,8 +117,8 @@ class Runs:
         view = self.problem.view_kernel(w)
         return self.algorithm.pack_whole(self.problem, self.direction, view, self.threads)
 
-    def of_kernel(self, first: Array, packed: Array, out: Array, bias: Array | None) -> None:
-        """Run forward, or to the input's gradient, with a packed kernel."""
+    def of_kernel(self, first: Array, packed: Array, out: Array, bias: Array | None) -> bool:
+        """Run forward, or to the input's gradient, with a packed kernel; say whether it could."""
         key = first.strides, out.strides
         prepared = self.prepared.get(key)
         if prepared is None:
@@ -126,21 +128,27 @@ class Runs:
             else:
                 views = p.view_input(out), p.view_output(first)
             prepared = self._prepare(key, *map(_strides, views), ())
+        if not prepared:
+            return False
         lent = _memory.take(prepared.scratch + LINE)
         prepared.run(first, packed, out, bias, lent[1])
         _memory.give(lent)
+        return True
 
-    def of_operands(self, x: Array, dy: Array, dw: Array) -> None:
-        """Run to the kernel's gradient."""
+    def of_operands(self, x: Array, dy: Array, dw: Array) -> bool:
+        """Run to the kernel's gradient; say whether it could."""
         key = x.strides, dy.strides, dw.strides
         prepared = self.prepared.get(key)
         if prepared is None:
             p = self.problem
             views = p.view_input(x), p.view_output(dy), p.view_kernel(dw)
             prepared = self._prepare(key, *map(_strides, views))
+        if not prepared:
+            return False
         lent = _memory.take(prepared.scratch + LINE)
         prepared.run(x, dy, dw, None, lent[1])
         _memory.give(lent)
+        return True
 
     def _prepare(self, key: Any, *strides: Any) -> Any:
         made = self.algorithm.prepare(

@@ -1,10 +1,11 @@
 """Depthwise convolution, compiled: one channel for each group, in vectors along rows.
 
 With one input and one output channel for each group there is no matrix product to speak of:
-each output is a sum of ``R*S`` products. So a row of outputs is held in vector registers while
-the kernel's elements go by (Zhang, Lo and Lu, High Performance Depthwise and Pointwise
-Convolutions on Mobile Devices, 2020). The input's gradient is a forward convolution with the
-kernel turned round, read through another table; see `npconv.compiled.offsets` for strides.
+each output is a sum of ``R*S`` products. So a few rows of outputs are held in vector registers
+while the kernel's elements go by, and a row of inputs, once loaded, serves every row of outputs
+that sees it (Zhang, Lo and Lu, High Performance Depthwise and Pointwise Convolutions on Mobile
+Devices, 2020). Images are read as they lie: at the borders, vectors are loaded in part. The
+input's gradient is a forward convolution with the kernel turned round.
 """
 
 from __future__ import annotations
@@ -13,22 +14,61 @@ import math
 
 import numpy as np
 
-from npconv.algorithms.direct import Direct
 from npconv.algorithms.im2col import Im2col
 from npconv.algorithms.protocol import DType
-from npconv.compiled.offsets import Grid, grid, most_padded, padded
+from npconv.compiled import depthwise, why_missing
+from npconv.compiled.prepared import Prepared, Strides, is_finite, run, strides_of, usable
 from npconv.cost import Cost
-from npconv.matrices import written_as
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import Scratch
 
 
 class Depthwise:
-    """Rows of outputs in registers, all groups of an image in one call."""
+    """Rows of outputs in registers, all images and groups in one run."""
 
     name = "depthwise"
     engine = "compiled"
     direct = True
+
+    def prepare(
+        self,
+        problem: ConvProblem,
+        direction: Direction,
+        dtype: DType,
+        strides: tuple[Strides, Strides, Strides],
+        threads: int,
+    ) -> Prepared | None:
+        """Prepare a run for arrays whose rows lie in one piece each."""
+        x, y, w = strides
+        if x[-1] != 1 or y[-1] != 1:
+            return None
+        if direction is Direction.KERNEL_GRAD:
+            kernel = (problem.G, 1, 1, *problem.kernel)
+            in_one_piece = tuple(math.prod(kernel[i + 1 :]) for i in range(len(kernel)))
+            if w != in_one_piece:
+                return None
+        if direction is Direction.INPUT_GRAD:
+            x, y = y, x
+        return depthwise.prepare(problem, direction, dtype.name, x, y, threads)
+
+    def pack_whole(
+        self, problem: ConvProblem, direction: Direction, w: Array, threads: int
+    ) -> Array | None:
+        """Leave the kernel as it is, in one piece; see `Direct.pack_whole`."""
+        bare = direction is Direction.INPUT_GRAD or any(a.has_holes for a in problem.axes)
+        if not problem.products or (bare and not is_finite(w, threads)):
+            return None
+        return np.ascontiguousarray(w)
+
+    def whole_workspace(
+        self, problem: ConvProblem, direction: Direction, dtype: DType, threads: int
+    ) -> int:
+        """Count the sums of bands, and the kernel."""
+        posed = problem.turned if direction is Direction.INPUT_GRAD else problem
+        kernel = posed.G * posed.taps * dtype.itemsize
+        if direction is Direction.KERNEL_GRAD:
+            kernel += depthwise.scratch_bytes(posed, dtype.itemsize)
+        return kernel + depthwise.table_bytes(posed, dtype.itemsize)
 
     def forward(
         self,
@@ -40,51 +80,62 @@ class Depthwise:
         bias: Array | None = None,
         scratch: Scratch,
     ) -> None:
-        """Sum over windows, phase by phase, image by image."""
-        if w.ndim == 3:  # see `Direct.pack`
-            Direct().forward(problem, x, w, out=out, bias=bias, scratch=scratch)
+        """Sum over windows."""
+        packed = self.pack_whole(problem, Direction.FORWARD, usable(w), scratch.threads)
+        if packed is None:
+            w = Im2col().pack(problem, Direction.FORWARD, w)
+            for n in range(problem.N):
+                one = slice(n, n + 1)
+                Im2col().forward(
+                    problem.one_image, x[one], w, out=out[one], bias=bias, scratch=scratch
+                )
         else:
-            _convolve(problem, False, x, w, out, bias, scratch)
+            _convolve(problem, Direction.FORWARD, x, packed, out, bias, scratch)
 
     def input_grad(
         self, problem: ConvProblem, dy: Array, w: Array, *, out: Array, scratch: Scratch
     ) -> None:
         """Convolve dy with the kernel turned round: it is read so, not written."""
-        if w.ndim == 3:  # see `Direct.pack`
-            Direct().input_grad(problem, dy, w, out=out, scratch=scratch)
+        packed = self.pack_whole(problem, Direction.INPUT_GRAD, usable(w), scratch.threads)
+        if packed is None:
+            w = Im2col().pack(problem, Direction.INPUT_GRAD, w)
+            for n in range(problem.N):
+                one = slice(n, n + 1)
+                Im2col().input_grad(problem.one_image, dy[one], w, out=out[one], scratch=scratch)
         else:
-            _convolve(problem.turned, True, dy, w, out, None, scratch)
+            _convolve(problem, Direction.INPUT_GRAD, dy, packed, out, None, scratch)
 
     def kernel_grad(
         self, problem: ConvProblem, x: Array, dy: Array, *, out: Array, scratch: Scratch
     ) -> None:
         """Sum products of rows, image after image."""
-        from npconv.compiled.windows import windows_for
-
-        compiled, where = windows_for(x.dtype), grid(problem.axes)
-        (phase,) = where.phases
-        dw = scratch.array("sum", (problem.G, problem.taps), x.dtype)
-        dw[...] = 0
-        grads = scratch.array("grads", (problem.G, *problem.out), x.dtype)
-        for n in range(problem.N):
-            images = padded(problem.axes, where, x[n, :, 0], scratch)
-            grads[...] = dy[n, :, 0]
-            rows, apart = phase.b[:: phase.run], _apart(where)
-            compiled.products(grads, images, apart, phase.a, rows, phase.run, dw)
-        out += dw.reshape(out.shape)
+        x, dy = _in_rows(x, "x", scratch), _in_rows(dy, "dy", scratch)
+        lie, threads = (strides_of(x), strides_of(dy)), scratch.threads
+        prepared = depthwise.prepare(problem, Direction.KERNEL_GRAD, x.dtype.name, *lie, threads)
+        if prepared.steps:
+            dw = scratch.array("sum", out.shape, x.dtype)
+            run(prepared, x, dy, dw, None, scratch)
+            out += dw
 
     def pack(self, problem: ConvProblem, direction: Direction, w: Array) -> Array:
-        """Leave the kernel as it is: ``(G, R*S)``; see `Direct.pack`."""
-        return Direct().pack(problem, direction, w)
+        """Leave the kernel as it is."""
+        return w
 
     def why_not(self, problem: ConvProblem, direction: Direction, dtype: DType) -> str | None:
-        """Serve one channel for each group, where `direct` can."""
+        """Serve one channel for each group, in float32 and float64, where Numba is."""
         if (problem.K, problem.C) != (1, 1):
             return (
                 "it serves one input and one output channel for each group, not "
                 f"{problem.C} and {problem.K}"
             )
-        return Direct().why_not(problem, direction, dtype)
+        missing = why_missing()
+        if missing:
+            return missing
+        if dtype not in (np.float32, np.float64):
+            return f"its kernels are for float32 and float64, not {dtype}"
+        if direction is Direction.KERNEL_GRAD and any(a.input_dilation > 1 for a in problem.axes):
+            return "in the kernel's gradient it does not serve input_dilation"
+        return None
 
     def cost(
         self,
@@ -93,53 +144,61 @@ class Depthwise:
         dtype: DType,
         whole: ConvProblem | None = None,
     ) -> Cost:
-        """Count the padded image, its result, and a call for each image."""
+        """Count both images, which are copied if their rows do not lie in one piece."""
         posed = problem.turned if direction is Direction.INPUT_GRAD else problem
-        image = posed.G * math.prod(map(most_padded, posed.axes))
-        y, kernel = posed.G * posed.pixels, posed.G * posed.taps
-        needed = (image + y + 2 * kernel + 128) * dtype.itemsize
-        needed += 8 * (4 * posed.taps + 4 * posed.pixels + 32)
+        x, y = (posed.N * posed.G * math.prod(each) for each in (posed.size, posed.out))
+        kernel = posed.G * posed.taps
+        needed = (x + y + 2 * kernel) * dtype.itemsize + depthwise.table_bytes(
+            posed, dtype.itemsize
+        )
+        if direction is Direction.KERNEL_GRAD:
+            needed += depthwise.scratch_bytes(posed, dtype.itemsize)
         if direction is Direction.INPUT_GRAD or any(a.has_holes for a in posed.axes):
-            instead = Im2col().cost(problem.one_image, direction, dtype)  # see `Direct.pack`
+            instead = Im2col().cost(problem.one_image, direction, dtype)  # see `pack_whole`
             needed = max(needed, instead.workspace)
         # Rows are computed in whole vectors.
         row = posed.axes[-1].out if posed.axes[-1].out else 1
         return Cost(
             multiplications=problem.products // row * -(-row // 16) * 16,
-            bytes_moved=2 * (posed.N * (image + y) + kernel) * dtype.itemsize,
+            bytes_moved=(x + y + kernel) * dtype.itemsize,
             workspace=needed,
             error_growth=problem.terms(direction) + 1,
-            calls=10 + 4 * posed.N,
+            calls=10,
         )
 
 
 def _convolve(
     problem: ConvProblem,
-    turned: bool,
+    direction: Direction,
     x: Array,
     w: Array,
     out: Array,
     bias: Array | None,
     scratch: Scratch,
 ) -> None:
-    from npconv.compiled.windows import windows_for
-
-    compiled, where = windows_for(x.dtype), grid(problem.axes)
-    for n in range(problem.N):
-        images = padded(problem.axes, where, x[n, :, 0], scratch, beyond=compiled.beyond)
-        for phase in where.phases:
-            target, shape = out[(n, slice(None), 0, *phase.outputs)], (problem.G, len(phase.b))
-            elements = problem.taps - 1 - phase.taps if turned else phase.taps
-            with written_as(target, shape, x.dtype, scratch) as y:
-                if len(elements):
-                    rows, apart = phase.b[:: phase.run], _apart(where)
-                    compiled.sums(w, elements, images, apart, phase.a, rows, phase.run, y)
-                else:
-                    y[...] = 0
-                if bias is not None:
-                    np.add(y, bias, out=y)
+    x = _in_rows(x, "x", scratch)
+    y = out
+    if out.dtype != x.dtype or not _lies_in_rows(out):
+        y = scratch.array("y", out.shape, x.dtype)
+    if bias is not None:
+        bias = np.ascontiguousarray(bias)
+    lie, threads = (strides_of(x), strides_of(y)), scratch.threads
+    prepared = depthwise.prepare(problem, direction, x.dtype.name, *lie, threads)
+    run(prepared, x, w, y, bias, scratch)
+    if y is not out:
+        out[...] = y
 
 
-def _apart(where: Grid) -> int:
-    """Count the elements from one image to the next."""
-    return math.prod(where.size)
+def _in_rows(x: Array, role: str, scratch: Scratch) -> Array:
+    """Give an array whose rows lie in one piece each: itself, if they do."""
+    if _lies_in_rows(x):
+        return x
+    copy = scratch.array(role, x.shape, x.dtype)
+    copy[...] = x
+    return copy
+
+
+def _lies_in_rows(x: Array) -> bool:
+    item = x.dtype.itemsize
+    whole = not any(stride % item for stride in x.strides)
+    return whole and x.strides[-1] == item and x.flags.aligned

@@ -12,8 +12,6 @@ that are not written).
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from npconv.algorithms.im2col import Im2col
@@ -161,9 +159,8 @@ class Direct:
     ) -> Cost:
         """Count the products in whole vectors, the bands, and the kernel in its own form."""
         posed = problem.turned if direction is Direction.INPUT_GRAD else problem
-        if posed.rank > RANK or not math.prod(
-            (posed.G, posed.K, posed.C, posed.taps, posed.pixels)
-        ):
+        one = problem.one_image.products * posed.pixels
+        if not one or self.why_not(problem, direction, dtype):
             return Im2col().cost(problem, direction, dtype)  # who computes sums of no terms
         kernel = posed.G * posed.K * posed.C * posed.taps
         if direction is Direction.KERNEL_GRAD:

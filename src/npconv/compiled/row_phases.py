@@ -1,0 +1,63 @@
+"""Outputs of one axis that read alike: the same kernel elements, at equal distances.
+
+With ``input_dilation`` (a strided convolution's gradient) outputs fall into phases, which read
+through different kernel elements: in each it is a plain strided convolution, and holes are
+never touched (Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016).
+A dilation, too, is no dilation among outputs that lie as far apart as the kernel's elements.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from npconv.axis import Axis
+
+
+class Phase(NamedTuple):
+    """Outputs ``first, first + apart, ...``, and what they read.
+
+    Output ``i`` of them reads, through kernel element ``taps[r]``, the input at
+    ``read + i * step + r * unit``, which may be padding.
+    """
+
+    first: int
+    apart: int
+    number: int
+    taps: tuple[int, ...]
+    read: int
+    step: int
+    unit: int
+
+
+def phases(axis: Axis) -> list[Phase]:
+    """Solve ``p * stride + r * dilation - low = t * input_dilation`` for each kind of ``p``."""
+    spread = axis.input_dilation
+    common = math.gcd(axis.stride, spread)
+    apart = spread // common
+    unit = axis.dilation // math.gcd(axis.dilation, spread)
+    found = []
+    for p in range(min(apart, axis.out)):
+        t = [p * axis.stride + r * axis.dilation - axis.low for r in range(axis.kernel)]
+        taps = tuple(r for r in range(axis.kernel) if t[r] % spread == 0)
+        read = t[taps[0]] // spread if taps else 0
+        number = (axis.out - 1 - p) // apart + 1
+        found.append(Phase(p, apart, number, taps, read, axis.stride // common, unit))
+    return found
+
+
+def undilated(phase: Phase) -> list[Phase]:
+    """Split a phase so that from output to output it is a whole number of units."""
+    if len(phase.taps) < 2:
+        return [phase._replace(unit=max(phase.step, 1))]
+    parts = phase.unit // math.gcd(phase.step, phase.unit)
+    return [
+        phase._replace(
+            first=phase.first + i * phase.apart,
+            apart=phase.apart * parts,
+            number=(phase.number - 1 - i) // parts + 1,
+            read=phase.read + i * phase.step,
+            step=phase.step * parts,
+        )
+        for i in range(min(parts, phase.number))
+    ]

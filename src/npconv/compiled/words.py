@@ -1,0 +1,24 @@
+"""What kernels of sliding windows are told: words of their block, and of their tables' records."""
+
+from __future__ import annotations
+
+from npconv.compiled.blocks import CALL_WORDS
+
+# The block, behind what a call brings.
+(
+    CHUNK, ITEMS, G, K, BANDS, OUTERS, BAND_TABLE, OUTER_TABLE, PLANE_TABLE,
+    X_N, X_G, X_PITCH, Y_N, Y_G, Y_K, HEIGHT, WIDTH, NOTHING,
+    NUMBER, FULL, OUT_WIDTH, OUT_STEP, FIRST_READ, LOW_READ, HIGH_READ, READ_TABLE,
+    IMAGES, SIZE, W_C, W_COLUMN_STEP, W_COLUMN,
+) = range(CALL_WORDS, CALL_WORDS + 31)  # fmt: skip
+# W_COLUMN is the first of as many as there are phases of columns.
+MOST_PHASES = 4
+
+# A band: where its first row goes and each next one, how many, what row they read through the
+# first kernel row, how far the next output row reads and the next kernel row, its weights.
+ROW_TO, PITCH, COUNT, READ, STEP, UNIT, W_AT, W_STEP, BAND_WORDS = range(9)
+# A position of the outer axes: where it goes, and its planes.
+TO, BEGIN, END, OUTER_WORDS = range(4)
+# A plane: where it lies, whether it is there at all or padding, how many rows and columns
+# further it reads, its weights.
+AT, IS_THERE, ROW_AT, COLUMN_AT, PLANE_W, PLANE_WORDS = range(6)
