@@ -35,7 +35,9 @@ from npconv.problem import Array, ConvProblem, Direction
 from npconv.ranges import check_range
 from npconv.scratch import Scratch
 from npconv.tiling import Block, Tile, blocks, gradient_tiles, tiles
-from npconv.whole import Runs
+
+# Integers up to this are exact in float64, in which the compiled engine adds them up.
+EXACT = 2**53
 
 
 def forward(
@@ -51,11 +53,11 @@ def forward(
     problem, numbers = choice.problem, choice.numbers
     check_shape("input", x, problem.input_shape, "the plan's")
     operands = [x, *check_kernel(choice, w), *check_bias(numbers, problem.K * problem.G, bias)]
-    _check_range(choice, {"input": x}, w, bias)
+    bound = _check_range(choice, {"input": x}, w, bias)
     y = result(numbers, problem.output_shape, out, operands)
     if not y.size:
         return y  # with one size 0 the others may be anything, too many to walk over
-    if choice.runs and not choice.direct and _whole(choice.runs, x, w, y, bias):
+    if bound <= EXACT and _whole(choice, x, w, y, bias):
         return y
     with held_for(problem.products):
         run = partial(_forward, bias=bias, conjugate=conjugate)
@@ -63,15 +65,18 @@ def forward(
     return y
 
 
-def _whole(runs: Runs, operand: Array, w: Array | Packed, out: Array, bias: Array | None) -> bool:
+def _whole(
+    choice: Choice, operand: Array, w: Array | Packed, out: Array, bias: Array | None
+) -> bool:
     """Run in machine code, where operands can be taken as they are."""
-    if not runs.take(operand, out):
+    runs = choice.runs
+    if not runs or choice.direct or not runs.take(operand, out):
         return False
     packed = w.whole if isinstance(w, Packed) else runs.packed(w)
     if packed is None:
         return False
     if bias is not None:
-        bias = np.ascontiguousarray(bias, runs.accumulator)
+        bias = np.ascontiguousarray(cast(choice.numbers, bias), runs.sums)
     return runs.of_kernel(operand, packed, np.asarray(out), bias)
 
 
@@ -137,11 +142,11 @@ def input_grad(
     problem, numbers = choice.problem, choice.numbers
     check_shape(name, dy, problem.output_shape, "the output's")
     operands = [dy, *check_kernel(choice, w), *check_bias(numbers, problem.C * problem.G, bias)]
-    _check_range(choice, {name: dy}, w, bias)
+    bound = _check_range(choice, {name: dy}, w, bias)
     dx = result(numbers, problem.input_shape, out, operands)
     if not dx.size:
         return dx
-    if choice.runs and not choice.direct and bias is None and _whole(choice.runs, dy, w, dx, None):
+    if bound <= EXACT and bias is None and _whole(choice, dy, w, dx, None):
         return dx
     with held_for(problem.products):
         run = partial(_input_grad, bias=bias, conjugate=conjugate)
@@ -219,12 +224,12 @@ def kernel_grad(
     problem, numbers = choice.problem, choice.numbers
     check_shape("grad_output", dy, problem.output_shape, "the output's")
     check_shape("input", x, problem.input_shape, "the plan's")
-    _check_range(choice, {"grad_output": dy, "input": x}, None, None)
+    bound = _check_range(choice, {"grad_output": dy, "input": x}, None, None)
     dw = result(numbers, problem.kernel_shape, out, [dy, x])
     if not dw.size:
         return dw
     runs = choice.runs
-    whole = runs and not choice.direct and runs.take(x, dy, dw)
+    whole = runs and not choice.direct and bound <= EXACT and runs.take(x, dy, dw)
     if runs and whole and runs.of_operands(x, dy, np.asarray(dw)):
         return dw
     run = partial(_kernel_grad, conjugate=conjugate, first_conjugate=first_conjugate)
@@ -338,20 +343,20 @@ def pack(choice: Choice, w: Array) -> Packed:
     """Copy a kernel into the form the choice's algorithm multiplies with."""
     takes_kernel(choice)
     check_kernel(choice, w)
+    extremes = np.array([w.min(), w.max()]) if w.size and w.dtype.kind in "biu" else w[:0]
     if choice.runs:
-        whole = choice.runs.packed(np.ascontiguousarray(w, choice.numbers.accumulator))
+        whole = choice.runs.packed(np.ascontiguousarray(w, choice.numbers.result))
         if whole is not None:
             whole.flags.writeable = False
             kernel = w.copy()
             kernel.flags.writeable = False
-            return Packed(choice, (), w[:0], kernel, whole=whole)
+            return Packed(choice, (), extremes, kernel, whole=whole)
     inner, packed = padded_problem(choice.problem), []
     conjugate = choice.direction is Direction.INPUT_GRAD
     for i, block in enumerate(blocks(choice.problem, choice.cut)):
         form = packed_block(choice, w, i, block, block.problem(inner), conjugate=conjugate)
         packed.append(form.copy() if np.shares_memory(form, w) else form)
         packed[-1].flags.writeable = False
-    extremes = np.array([w.min(), w.max()]) if w.size and w.dtype.kind in "biu" else w[:0]
     if not choice.direct:
         return Packed(choice, tuple(packed), extremes)
     kernel = w.copy()
@@ -395,12 +400,13 @@ def _input_tile_shape(problem: ConvProblem) -> tuple[int, ...]:
 
 def _check_range(
     choice: Choice, operands: dict[str, Array], w: Array | Packed | None, bias: Array | None
-) -> None:
-    """Check integers by their true values, before they are cast or written."""
+) -> int:
+    """Check integers by their true values, before they are cast or written; bound the sums."""
     if choice.numbers.result.kind in "iu":
         if isinstance(w, np.ndarray):
             operands = {**operands, "kernel": w}
         elif isinstance(w, Packed):
             operands = {**operands, "kernel": w.extremes}
         terms = choice.problem.terms(choice.direction)
-        check_range(choice.numbers.result, terms, operands, bias)
+        return check_range(choice.numbers.result, terms, operands, bias)
+    return 0

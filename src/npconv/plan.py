@@ -56,7 +56,7 @@ class Plan:
         self.dtype = dtype  # of both operands; integers of any size give an int64 result
         # What is large or of size 0 goes the long way, and so do transforms, to be checked.
         small = 0 < math.prod(choice.problem.output_shape) < SMALL
-        quick = choice.runs and not choice.direct and small
+        quick = choice.runs and not choice.direct and small and not choice.numbers.exact
         self._quick = choice.runs.quick if quick and choice.runs else None
 
     @property

@@ -162,7 +162,7 @@ def _runs(choice: Choice) -> Runs | None:
         choice.best.algorithm.engine != "compiled"
         or not problem.products
         or problem.padding_mode != "zeros"
-        or numbers.result != numbers.accumulator
+        or not cast(Native, choice.best.algorithm).takes(*numbers)
     ):
         return None
     algorithm, what = cast(Native, choice.best.algorithm), (problem, choice.direction)
@@ -170,9 +170,9 @@ def _runs(choice: Choice) -> Runs | None:
     if problem.products >= THREADED_PRODUCTS_COMPILED:
         threads = choice.settings.threads
     while threads:
-        needed = algorithm.whole_workspace(*what, numbers.accumulator, threads)
+        needed = algorithm.whole_workspace(*what, numbers.result, threads)
         if needed <= choice.settings.workspace_limit:
-            return Runs(algorithm, *what, numbers.accumulator, threads, needed)
+            return Runs(algorithm, *what, numbers.result, threads, needed)
         threads //= 2
     return None
 

@@ -13,8 +13,10 @@ from npconv.products import largest
 
 def check_range(
     dtype: np.dtype[Any], terms: int, operands: dict[str, Array], bias: Array | None = None
-) -> None:
+) -> int:
     """Refuse what might not fit an integer dtype: sums of ``terms`` products of operands.
+
+    Returns a bound of the sums' absolute values; 0 for dtypes that are no integers.
 
     Raises
     ------
@@ -23,7 +25,7 @@ def check_range(
         unsigned and something is negative. True values decide, whatever the operands' dtypes.
     """
     if dtype.kind not in "iu":
-        return
+        return 0
     most = int(np.iinfo(dtype).max)
     signed = operands if bias is None else {**operands, "bias": bias}
     for name, array in signed.items():
@@ -43,3 +45,4 @@ def check_range(
             f"max|bias| {added} = {bound + added}, but its largest number is {most}; "
             "scale the operands down, or use a float dtype"
         )
+    return bound + added

@@ -13,6 +13,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from npconv.algorithms.protocol import Algorithm, DType
+from npconv.compiled.registers import SUMS
 from npconv.problem import Array, ConvProblem, Direction
 
 LINE = 64  # bytes of a cache line, where working memory begins
@@ -36,6 +37,9 @@ class Native(Algorithm, Protocol):
         None where arrays that lie so cannot be taken.
         """
 
+    def takes(self, result: DType, accumulator: DType) -> bool:
+        """Whether arrays of these numbers can be read and written without a cast."""
+
     def whole_workspace(
         self, problem: ConvProblem, direction: Direction, dtype: DType, threads: int
     ) -> int:
@@ -51,8 +55,8 @@ class Runs:
     """What was prepared, by how arrays lie. Equal to nothing else: it belongs to one choice."""
 
     __slots__ = (
-        *("accumulator", "algorithm", "bias_shape", "direction", "first_shape", "out_shape"),
-        *("prepared", "problem", "threads", "workspace"),
+        *("algorithm", "bias_dtype", "bias_shape", "direction", "dtype", "first_shape"),
+        *("out_shape", "sums", "prepared", "problem", "threads", "workspace"),
     )
 
     def __init__(
@@ -60,14 +64,17 @@ class Runs:
         algorithm: Native,
         problem: ConvProblem,
         direction: Direction,
-        accumulator: DType,
+        dtype: DType,
         threads: int,
         workspace: int,
     ) -> None:
         self.algorithm = algorithm
         self.problem, self.direction = problem, direction
         # The dtype that arrays of it share, so that `is` can tell.
-        self.accumulator = np.dtype(accumulator.type)
+        self.dtype = np.dtype(dtype.type)
+        self.sums = np.dtype(SUMS.get(self.dtype.name, self.dtype))
+        # Of a bias that can be added as it comes. Another one is rounded first, or checked.
+        self.bias_dtype = self.dtype if self.dtype in (np.float32, np.float64) else None
         self.threads, self.workspace = threads, workspace
         self.prepared: dict[Any, Any] = {}
         self.first_shape, self.out_shape = problem.input_shape, problem.output_shape
@@ -86,14 +93,14 @@ class Runs:
             packed is None
             or packed.runs is not self
             or type(first) is not np.ndarray
-            or first.dtype is not self.accumulator
+            or first.dtype is not self.dtype
             or first.shape != self.first_shape
             or not first.flags.aligned
             or not (
                 bias is None
                 or (
                     type(bias) is np.ndarray
-                    and bias.dtype is self.accumulator
+                    and bias.dtype is self.bias_dtype
                     and bias.shape == self.bias_shape
                     and bias.flags.c_contiguous
                     and bias.flags.aligned
@@ -101,13 +108,13 @@ class Runs:
             )
         ):
             return None
-        out = np.empty(self.out_shape, self.accumulator)
+        out = np.empty(self.out_shape, self.dtype)
         return out if self.of_kernel(first, second.whole, out, bias) else None
 
     def take(self, *arrays: Array) -> bool:
         """Whether arrays can be taken as they are."""
         return all(
-            array.dtype is self.accumulator or (array.dtype == self.accumulator) for array in arrays
+            array.dtype is self.dtype or (array.dtype == self.dtype) for array in arrays
         ) and all(array.flags.aligned for array in arrays)
 
     def packed(self, w: Array) -> Array | None:
@@ -152,7 +159,7 @@ class Runs:
 
     def _prepare(self, key: Any, *strides: Any) -> Any:
         made = self.algorithm.prepare(
-            self.problem, self.direction, self.accumulator, cast(Any, strides), self.threads
+            self.problem, self.direction, self.dtype, cast(Any, strides), self.threads
         )
         if len(self.prepared) > 64:  # of a caller whose arrays never lie the same way
             self.prepared.clear()

@@ -70,6 +70,10 @@ class Depthwise:
             kernel += depthwise.scratch_bytes(posed, dtype.itemsize)
         return kernel + depthwise.table_bytes(posed, dtype.itemsize)
 
+    def takes(self, result: DType, accumulator: DType) -> bool:
+        """Whether arrays of these numbers can be read and written without a cast."""
+        return result == accumulator
+
     def forward(
         self,
         problem: ConvProblem,

@@ -19,8 +19,10 @@ from npconv.algorithms.protocol import DType
 from npconv.compiled import direct, direct_gradient, why_missing
 from npconv.compiled.phases import RANK
 from npconv.compiled.prepared import Prepared, Strides, is_finite, run, strides_of, usable, written
+from npconv.compiled.registers import SUMS, halves, sum_bytes
 from npconv.cost import Cost
 from npconv.problem import Array, ConvProblem, Direction
+from npconv.products import EXACT, largest
 from npconv.scratch import Scratch
 
 
@@ -60,10 +62,12 @@ class Direct:
             return None
         turned = direction is Direction.INPUT_GRAD
         posed = problem.turned if turned else problem
-        if (turned or any(a.has_holes for a in problem.axes)) and not is_finite(w, threads):
+        bare = w.dtype.kind != "i" and (turned or any(a.has_holes for a in problem.axes))
+        if bare and not is_finite(w, threads):
             return None
-        packed = np.empty(direct.packed_numbers(posed, w.itemsize), w.dtype)
-        packing = direct.prepare_packing(posed, turned, w.dtype.name, strides_of(w), threads)
+        dtype = w.dtype.name
+        packed = np.empty(direct.packed_numbers(posed, sum_bytes(dtype)), SUMS.get(dtype, dtype))
+        packing = direct.prepare_packing(posed, turned, dtype, strides_of(w), threads)
         packing.run(w, None, packed, None)
         return packed
 
@@ -71,11 +75,18 @@ class Direct:
         self, problem: ConvProblem, direction: Direction, dtype: DType, threads: int
     ) -> int:
         """Count what threads work in, and the packed kernel."""
+        each = sum_bytes(dtype.name)
         if direction is Direction.KERNEL_GRAD:
-            return threads * direct_gradient.workspace(problem, dtype.itemsize)
+            return threads * direct_gradient.workspace(problem, each)
         posed = problem.turned if direction is Direction.INPUT_GRAD else problem
-        packed = direct.packed_numbers(posed, dtype.itemsize) * dtype.itemsize
-        return threads * direct.workspace(posed, dtype.itemsize) + packed
+        packed = direct.packed_numbers(posed, each) * each
+        return threads * direct.workspace(posed, each) + packed
+
+    def takes(self, result: DType, accumulator: DType) -> bool:
+        """Whether arrays of these numbers can be read and written without a cast."""
+        if result.name in ("float16", "bfloat16"):
+            return accumulator == np.float32 and halves()
+        return result == accumulator
 
     def forward(
         self,
@@ -88,7 +99,9 @@ class Direct:
         scratch: Scratch,
     ) -> None:
         """Pack the kernel for this tile, then multiply band by band."""
-        packed = self.pack_whole(problem, Direction.FORWARD, usable(w), scratch.threads)
+        packed = None
+        if _adds_exactly(problem.terms(Direction.FORWARD), x, w, bias):
+            packed = self.pack_whole(problem, Direction.FORWARD, usable(w), scratch.threads)
         if packed is None:
             w = Im2col().pack(problem, Direction.FORWARD, w)
             for n in range(problem.N):
@@ -97,7 +110,9 @@ class Direct:
                     problem.one_image, x[one], w, out=out[one], bias=bias, scratch=scratch
                 )
             return
-        x, bias = usable(x), None if bias is None else np.ascontiguousarray(bias)
+        x = usable(x)
+        if bias is not None:
+            bias = np.ascontiguousarray(bias, SUMS.get(x.dtype.name, x.dtype))
         with written(out, x.dtype, scratch) as y:
             strides = strides_of(x), strides_of(y), ()
             prepared = self.prepare(problem, Direction.FORWARD, x.dtype, strides, scratch.threads)
@@ -107,7 +122,9 @@ class Direct:
         self, problem: ConvProblem, dy: Array, w: Array, *, out: Array, scratch: Scratch
     ) -> None:
         """Convolve dy with the kernel turned round, as it is packed."""
-        packed = self.pack_whole(problem, Direction.INPUT_GRAD, usable(w), scratch.threads)
+        packed = None
+        if _adds_exactly(problem.terms(Direction.INPUT_GRAD), dy, w):
+            packed = self.pack_whole(problem, Direction.INPUT_GRAD, usable(w), scratch.threads)
         if packed is None:
             w = Im2col().pack(problem, Direction.INPUT_GRAD, w)
             for n in range(problem.N):
@@ -126,6 +143,11 @@ class Direct:
         """Sum over outputs, image after image."""
         if not problem.products:
             return
+        if not _adds_exactly(problem.terms(Direction.KERNEL_GRAD), x, dy):
+            for n in range(problem.N):
+                one = slice(n, n + 1)
+                Im2col().kernel_grad(problem.one_image, x[one], dy[one], out=out, scratch=scratch)
+            return
         x, dy = usable(x), usable(dy)
         dw = scratch.array("sum", out.shape, x.dtype)
         strides = strides_of(x), strides_of(dy), strides_of(dw)
@@ -138,12 +160,12 @@ class Direct:
         return w
 
     def why_not(self, problem: ConvProblem, direction: Direction, dtype: DType) -> str | None:
-        """Serve float32 and float64 along up to three axes, where Numba is."""
+        """Serve floats and integers along up to three axes, where Numba is."""
         missing = why_missing()
         if missing:
             return missing
-        if dtype not in (np.float32, np.float64):
-            return f"its kernels are for float32 and float64, not {dtype}"
+        if dtype not in (np.float32, np.float64, np.int64):
+            return f"its kernels are for float32, float64 and int64, not {dtype}"
         if problem.rank > RANK:
             return f"its kernels walk over {RANK} axes at most, not {problem.rank}"
         if direction is Direction.KERNEL_GRAD and any(a.input_dilation > 1 for a in problem.axes):
@@ -173,8 +195,11 @@ class Direct:
             )  # where the result has another dtype
             needed = direct.workspace(posed, dtype.itemsize) + (packed + written) * dtype.itemsize
             counted = direct.counts(posed, dtype.itemsize)
-        if direction is Direction.INPUT_GRAD or any(a.has_holes for a in posed.axes):
-            instead = Im2col().cost(problem.one_image, direction, dtype)  # see `pack`
+        bare = direction is Direction.INPUT_GRAD or any(a.has_holes for a in posed.axes)
+        if bare or dtype.kind == "i":
+            instead = Im2col().cost(
+                problem.one_image, direction, dtype
+            )  # who computes what `pack_whole` does not take
             needed = max(needed, instead.workspace)
         products, moved = counted
         return Cost(
@@ -184,3 +209,11 @@ class Direct:
             error_growth=problem.terms(direction) + 1,
             calls=1,
         )
+
+
+def _adds_exactly(terms: int, a: Array, b: Array, bias: Array | None = None) -> bool:
+    """Whether sums of so many products are exact in the dtype they are formed in."""
+    if a.dtype.kind != "i":
+        return True
+    added = 0 if bias is None else largest(bias)
+    return terms * largest(a) * largest(b) + added <= EXACT[np.float64]

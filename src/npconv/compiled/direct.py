@@ -13,7 +13,7 @@ from npconv.axis import Axis
 from npconv.compiled.bands import Band, band
 from npconv.compiled.phases import RANK, Phase, axes_of, phases
 from npconv.compiled.prepared import Prepared, Strides, step
-from npconv.compiled.registers import accumulators, vector_bytes
+from npconv.compiled.registers import accumulators, sum_bytes, vector_bytes
 from npconv.problem import Array, ConvProblem
 
 # Outputs of a band: so many that what they share is read seldom, so few that it stays in the
@@ -220,7 +220,7 @@ def _even(whole: int, most: int, multiple: int = 1) -> int:
 @lru_cache(maxsize=1024)
 def prepare(problem: ConvProblem, dtype: str, x: Strides, y: Strides, threads: int) -> Prepared:
     """Prepare a forward problem for arrays of these strides, in the inner layout."""
-    itemsize = np.dtype(dtype).itemsize
+    itemsize = sum_bytes(dtype)
     problem, x, y = as_it_is_read(problem, x, y)
     how = layout(problem, itemsize, threads, as_it_lies=True)
     constants, kept = words(problem, how, itemsize, x, y)
@@ -295,7 +295,7 @@ def prepare_packing(
     ``turned`` says that the kernel is one whose channels are to be exchanged, and its
     elements turned round.
     """
-    how = layout(problem, np.dtype(dtype).itemsize)
+    how = layout(problem, sum_bytes(dtype))
     group, row, channel, *taps = w
     if turned:
         row, channel = channel, row

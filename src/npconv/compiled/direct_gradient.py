@@ -12,7 +12,7 @@ from npconv.compiled import direct
 from npconv.compiled.direct import NUMBERS, Layout
 from npconv.compiled.phases import phases
 from npconv.compiled.prepared import Prepared, Strides, step
-from npconv.compiled.registers import vector_bytes
+from npconv.compiled.registers import sum_bytes, vector_bytes
 from npconv.problem import ConvProblem
 
 # Outputs of a band: with their gradients, transposed, they stay in the first cache.
@@ -65,7 +65,7 @@ def prepare(
     problem: ConvProblem, dtype: str, x: Strides, y: Strides, w: Strides, threads: int
 ) -> Prepared:
     """Prepare for an input, an outputs' gradient and a kernel's gradient of these strides."""
-    itemsize = np.dtype(dtype).itemsize
+    itemsize = sum_bytes(dtype)
     flat, x, y = direct.as_it_is_read(problem, x, y)
     how = layout(flat, itemsize, threads, as_it_lies=flat is problem)
     constants, kept = direct.words(flat, how.bands, itemsize, x, y)

@@ -4,6 +4,28 @@ from __future__ import annotations
 
 from functools import cache
 
+# Bytes of a number; and the dtype sums are formed in, where it is another one. Integers are
+# summed as floats where that is exact.
+ITEMSIZES = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2, "int64": 8}
+SUMS = {"float16": "float32", "bfloat16": "float32", "int64": "float64"}
+
+
+def sum_bytes(dtype: str) -> int:
+    """Say how many bytes a number of a sum has."""
+    return ITEMSIZES[SUMS.get(dtype, dtype)]
+
+
+def lanes_of(dtype: str) -> int:
+    """Count the numbers of a vector of sums."""
+    return vector_bytes() // sum_bytes(dtype)
+
+
+@cache
+def halves() -> bool:
+    """Whether the processor turns halves into floats by itself."""
+    features = _features()
+    return bool(features.get("f16c") or features.get("neon") or features.get("fullfp16"))
+
 
 @cache
 def vector_bytes() -> int:

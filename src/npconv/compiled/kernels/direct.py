@@ -15,7 +15,7 @@ from numba import njit
 from npconv.compiled.blocks import BIAS, FIRST, OUT, SCRATCH, SECOND
 from npconv.compiled.kernels.blocks_of_sums import broadcast_block, shifted_block
 from npconv.compiled.kernels.gather import gather_for
-from npconv.compiled.kernels.memory import get_int, getter, setter
+from npconv.compiled.kernels.memory import get_int, getter
 from npconv.compiled.kernels.rows import row_add, row_fill, square
 from npconv.compiled.kernels.vectors import Vectors
 from npconv.compiled.kernels.words import (
@@ -67,7 +67,7 @@ def make(mode: str, dtype: str) -> Callable[..., None]:
     v = Vectors(dtype)
     gather: Any = njit(gather_for(v))
     sums: Any = njit(_broadcast_sums(v) if mode == "broadcast" else _shifted_sums(v))
-    item = v.itemsize
+    item, size = v.itemsize, v.outside.itemsize
 
     def direct(block: int, part: int, worker: int) -> None:
         band = get_int(block, SCRATCH) + worker * get_int(block, WORKER_BYTES)
@@ -86,11 +86,11 @@ def make(mode: str, dtype: str) -> Callable[..., None]:
         row, plane = rest % down * get_int(phase, ROWS), rest // down
         rows = min(get_int(phase, ROWS), get_int(phase, ALL_ROWS) - row)
         columns = min(get_int(phase, COLUMNS), get_int(phase, ALL_COLUMNS) - column)
-        x = get_int(block, FIRST) + item * (
+        x = get_int(block, FIRST) + size * (
             n * get_int(block, X_IMAGE) + g * get_int(block, X_GROUP)
         )
         gather(block, phase, x, plane, row, column, band, 0, get_int(block, CHANNELS))
-        y = get_int(block, OUT) + item * (
+        y = get_int(block, OUT) + size * (
             n * get_int(block, Y_IMAGE)
             + g * get_int(block, Y_GROUP)
             + get_int(phase, Y_START)
@@ -140,8 +140,8 @@ def _broadcast_sums(v: Vectors) -> Callable[..., None]:
 
 def _write_columns(v: Vectors) -> Callable[..., None]:
     """Write a tile ``(pixels, channels)`` of some output channels of a band."""
-    write, get, put = square(v), getter(v.dtype), setter(v.dtype)
-    L, item = v.lanes, v.itemsize
+    write, get, put = square(v, reads=False), getter(v.dtype), v.outside.setter
+    L, item, size = v.lanes, v.itemsize, v.outside.itemsize
 
     def columns_of(
         block: int, phase: int, tile: int, bias: int, y: int,
@@ -154,12 +154,12 @@ def _write_columns(v: Vectors) -> Callable[..., None]:
         for row in range(rows):
             for k in range(start, stop, L):
                 count, number = min(L, stop - k), bias + item * k if bias else 0
-                there = y + item * (row * get_int(phase, Y_ROW) + k * apart)
+                there = y + size * (row * get_int(phase, Y_ROW) + k * apart)
                 here = tile + item * (row * columns * width + k - start)
                 if along == 1:
                     for q in range(0, columns, L):
                         write(
-                            there + item * q, apart, here + item * q * width, width,
+                            there + size * q, apart, here + item * q * width, width,
                             min(L, columns - q), count, number,
                         )  # fmt: skip
                 else:
@@ -202,8 +202,8 @@ def _shifted_sums(v: Vectors) -> Callable[..., None]:
 
 def _write_rows(v: Vectors) -> Callable[..., None]:
     """Write a tile whose vectors are those from number ``j`` on of a band."""
-    write, get, put = row_add(v), getter(v.dtype), setter(v.dtype)
-    L, item = v.lanes, v.itemsize
+    write, get, put = row_add(v), getter(v.dtype), v.outside.setter
+    L, item, size = v.lanes, v.itemsize, v.outside.itemsize
 
     def rows(
         block: int, phase: int, tile: int, bias: int, y: int,
@@ -215,10 +215,10 @@ def _write_rows(v: Vectors) -> Callable[..., None]:
             row, q = (j + i) // across, (j + i) % across * L
             run = min(vectors - i, across - (j + i) % across)  # of this row of outputs
             count = min(run * L, columns - q)
-            place = y + item * (row * get_int(phase, Y_ROW) + q * along)
+            place = y + size * (row * get_int(phase, Y_ROW) + q * along)
             for k in range(height):
                 number = get(bias, start + k) if bias else 0
-                there = place + item * (start + k) * get_int(block, Y_CHANNEL)
+                there = place + size * (start + k) * get_int(block, Y_CHANNEL)
                 here = tile + item * (k * vectors + i) * L
                 if along == 1:
                     write(there, here, count, number)

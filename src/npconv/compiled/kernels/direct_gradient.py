@@ -64,7 +64,7 @@ def make(dtype: str) -> Callable[..., None]:
     fill: Any = njit(broadcast_tile(v))
     turn: Any = njit(_turn(v))
     write: Any = njit(_write(v))
-    zero, item = row_fill(v), v.itemsize
+    zero, item, size = row_fill(v), v.itemsize, v.outside.itemsize
 
     def gradient(block: int, part: int, worker: int) -> None:
         band = get_int(block, SCRATCH) + worker * get_int(block, WORKER_BYTES)
@@ -83,10 +83,10 @@ def make(dtype: str) -> Callable[..., None]:
         zero(panel, get_int(block, PANEL_BYTES) // item)
         zero(tile, terms * width)
         for n in range(get_int(block, IMAGES)):
-            x = get_int(block, FIRST) + item * (
+            x = get_int(block, FIRST) + size * (
                 n * get_int(block, X_IMAGE) + g * get_int(block, X_GROUP)
             )
-            dy = get_int(block, SECOND) + item * (
+            dy = get_int(block, SECOND) + size * (
                 n * get_int(block, Y_IMAGE)
                 + g * get_int(block, Y_GROUP)
                 + start * get_int(block, Y_CHANNEL)
@@ -101,7 +101,7 @@ def make(dtype: str) -> Callable[..., None]:
                     if columns < get_int(phase, COLUMNS):
                         steps = get_int(phase, LAST_BASES)
                     gather(block, phase, x, plane, row, column, band, channel, channels)
-                    there = dy + item * (
+                    there = dy + size * (
                         plane * get_int(phase, Y_PLANE)
                         + row * get_int(phase, Y_ROW)
                         + column * get_int(phase, Y_COLUMN)
@@ -118,8 +118,8 @@ def make(dtype: str) -> Callable[..., None]:
 
 def _turn(v: Vectors) -> Callable[..., None]:
     """Transpose a band of the outputs' gradient: ``(outputs, channels)``."""
-    transpose, get, put = square(v), getter(v.dtype), setter(v.dtype)
-    L, item = v.lanes, v.itemsize
+    transpose, get, put = square(v, reads=True), v.outside.getter, setter(v.dtype)
+    L, item, size = v.lanes, v.itemsize, v.outside.itemsize
 
     def turn(
         block: int, phase: int, dy: int, panel: int, start: int, width: int, rows: int, columns: int
@@ -131,7 +131,7 @@ def _turn(v: Vectors) -> Callable[..., None]:
         there = min(width, get_int(block, OUT_CHANNELS) - start)
         for row in range(lines):
             source, to = (
-                dy + item * row * get_int(phase, Y_ROW),
+                dy + size * row * get_int(phase, Y_ROW),
                 panel + item * row * length * width,
             )
             for k in range(0, there, L):
@@ -139,7 +139,7 @@ def _turn(v: Vectors) -> Callable[..., None]:
                     for q in range(0, length, L):
                         transpose(
                             to + item * (q * width + k), width,
-                            source + item * (k * apart + q), apart,
+                            source + size * (k * apart + q), apart,
                             min(L, there - k), min(L, length - q), 0,
                         )  # fmt: skip
                 else:
@@ -152,20 +152,20 @@ def _turn(v: Vectors) -> Callable[..., None]:
 
 def _write(v: Vectors) -> Callable[..., None]:
     """Write a tile ``(terms, channels)`` where it belongs in the kernel."""
-    transpose, get, put = square(v), getter(v.dtype), setter(v.dtype)
-    L, item = v.lanes, v.itemsize
+    transpose, get, put = square(v, reads=False), getter(v.dtype), v.outside.setter
+    L, item, size = v.lanes, v.itemsize, v.outside.itemsize
 
     def write(
         block: int, g: int, channel: int, terms: int, start: int, width: int, tile: int
     ) -> None:
         first, apart = channel * get_int(block, TAPS), get_int(block, W_ROW)
-        dw = get_int(block, OUT) + item * (g * get_int(block, W_GROUP) + start * apart)
+        dw = get_int(block, OUT) + size * (g * get_int(block, W_GROUP) + start * apart)
         there = min(width, get_int(block, OUT_CHANNELS) - start)
         if get_int(block, IN_ORDER):
             for k in range(0, there, L):
                 for t in range(0, terms, L):
                     transpose(
-                        dw + item * (k * apart + first + t), apart,
+                        dw + size * (k * apart + first + t), apart,
                         tile + item * (t * width + k), width,
                         min(L, terms - t), min(L, there - k), 0,
                     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from npconv.compiled.kernels.memory import get_int, getter, setter
+from npconv.compiled.kernels.memory import get_int, setter
 from npconv.compiled.kernels.rows import row_copy, row_fill
 from npconv.compiled.kernels.vectors import Vectors
 
@@ -32,8 +32,8 @@ from npconv.compiled.kernels.words import (
 
 def gather_for(v: Vectors) -> Callable[..., None]:
     """Make ``(block, phase, x, plane, row, column, band, channel, channels)``."""
-    copy, fill, get, put = row_copy(v), row_fill(v), getter(v.dtype), setter(v.dtype)
-    item, lanes = v.itemsize, v.lanes
+    copy, fill, get, put = row_copy(v), row_fill(v), v.outside.getter, setter(v.dtype)
+    item, lanes, size = v.itemsize, v.lanes, v.outside.itemsize
 
     def gather(
         block: int, phase: int, x: int, plane: int, row: int, column: int, band: int,
@@ -65,7 +65,7 @@ def gather_for(v: Vectors) -> Callable[..., None]:
                         fill(to, width)
                         to += item * width
                         continue
-                    source = x + item * (
+                    source = x + size * (
                         c * get_int(block, X_CHANNEL)
                         + d * get_int(block, X_PLANE)
                         + h * get_int(block, X_ROW)
@@ -74,7 +74,7 @@ def gather_for(v: Vectors) -> Callable[..., None]:
                         if left:
                             fill(to, left)
                         if inside:
-                            copy(to + item * left, source + item * (first + left), inside)
+                            copy(to + item * left, source + size * (first + left), inside)
                         if width > left + inside:
                             fill(to + item * (left + inside), width - left - inside)
                     else:

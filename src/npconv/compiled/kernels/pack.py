@@ -8,7 +8,7 @@ from typing import Any
 from llvmlite import ir
 
 from npconv.compiled.blocks import CALL_WORDS, FIRST, FLAGS, OUT
-from npconv.compiled.kernels.memory import I64, emitted, get_int, getter, put_int, setter
+from npconv.compiled.kernels.memory import I64, emitted, get_int, put_int, setter
 from npconv.compiled.kernels.rows import square
 from npconv.compiled.kernels.vectors import Vectors, repeat
 
@@ -25,8 +25,8 @@ def make(what: str, dtype: str) -> Callable[..., None]:
 
 
 def _rows(v: Vectors) -> Callable[..., None]:
-    get, put, transpose = getter(v.dtype), setter(v.dtype), square(v)
-    L, item = v.lanes, v.itemsize
+    get, put, transpose = v.outside.getter, setter(v.dtype), square(v, reads=True)
+    L, item, size = v.lanes, v.itemsize, v.outside.itemsize
 
     def rows(block: int, part: int, worker: int) -> None:
         """Write one block of rows of the kernel matrix, term by term: ``(terms, rows)``."""
@@ -38,7 +38,7 @@ def _rows(v: Vectors) -> Callable[..., None]:
         width = get_int(get_int(block, BLOCKS), 2 * b + 1)
         there = max(0, min(width, get_int(block, ROWS) - start))
         T, sources, apart = get_int(phase, TERMS), get_int(phase, SOURCES), get_int(block, W_ROW)
-        w = get_int(block, FIRST) + item * (g * get_int(block, W_GROUP) + start * apart)
+        w = get_int(block, FIRST) + size * (g * get_int(block, W_GROUP) + start * apart)
         to = get_int(block, OUT) + item * (
             g * get_int(block, PACKED_GROUP) + get_int(phase, PACKED) + start * T
         )
@@ -49,12 +49,12 @@ def _rows(v: Vectors) -> Callable[..., None]:
             for i in range(0, there, L):
                 for t in range(0, T, L):
                     transpose(
-                        to + item * (t * width + i), width, w + item * (i * apart + t), apart,
+                        to + item * (t * width + i), width, w + size * (i * apart + t), apart,
                         min(L, there - i), min(L, T - t), 0,
                     )  # fmt: skip
         else:
             for t in range(T):
-                source = w + item * get_int(sources, t)
+                source = w + size * get_int(sources, t)
                 for i in range(there):
                     put(to, t * width + i, get(source, i * apart))
 
@@ -62,7 +62,7 @@ def _rows(v: Vectors) -> Callable[..., None]:
 
 
 def _finite(v: Vectors) -> Callable[..., None]:
-    check, item = _finite_row(v), v.itemsize
+    check, item = _finite_row(v), v.outside.itemsize
 
     def finite(block: int, part: int, worker: int) -> None:
         """Say of a part of an array, in a word of its own, whether all of it is finite."""
@@ -81,7 +81,7 @@ def _finite_row(v: Vectors) -> Any:
         def one(step: Any, held: list[Any]) -> list[Any]:
             place = builder.mul(step, I64(v.lanes))
             mask = v.first(builder, builder.sub(count, place))
-            seen = v.load_masked(builder, address, place, mask)
+            seen = v.outside.load(builder, address, place, mask)
             # 0 * Inf and 0 * NaN are NaN, and stay so.
             return [v.multiply_add(builder, seen, v.zero, held[0])]
 

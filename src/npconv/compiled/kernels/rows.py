@@ -12,11 +12,11 @@ from npconv.compiled.kernels.vectors import Vectors, repeat
 
 
 def row_copy(v: Vectors) -> Any:
-    """Make ``(to, source, count)``: copies numbers that lie side by side."""
+    """Make ``(to, source, count)``: copies numbers of an array that lie side by side."""
 
     def copy(builder: Any, to: Any, source: Any, count: Any) -> None:
         def move(place: Any, mask: Any) -> None:
-            _put(v, builder, to, place, mask, _get(v, builder, source, place, mask))
+            _put(v, builder, to, place, mask, v.outside.load(builder, source, place, mask))
 
         _along(v, builder, count, move)
 
@@ -33,14 +33,14 @@ def row_fill(v: Vectors) -> Any:
 
 
 def row_add(v: Vectors) -> Any:
-    """Make ``(to, source, count, number)``: copies numbers with one number added to each."""
+    """Make ``(to, source, count, number)``: writes numbers to an array, with one added to each."""
 
     def add(builder: Any, to: Any, source: Any, count: Any, number: Any) -> None:
         added = v.broadcast(builder, number)
 
         def move(place: Any, mask: Any) -> None:
             value = v.add(builder, _get(v, builder, source, place, mask), added)
-            _put(v, builder, to, place, mask, value)
+            v.outside.store(builder, to, place, value, mask)
 
         _along(v, builder, count, move)
 
@@ -74,13 +74,15 @@ def _put(v: Vectors, builder: Any, to: Any, place: Any, mask: Any, value: Any) -
         v.store_masked(builder, to, place, mask, value)
 
 
-def square(v: Vectors) -> Any:
+def square(v: Vectors, *, reads: bool) -> Any:
     """Make ``(to, apart, source, source_apart, rows, columns, bias)``, which transposes.
 
     Up to as many rows of up to as many columns as a vector has lanes, read row by row and
     written column by column; nothing else is written or read. ``bias`` is 0, or the address
-    of a number to add to each column.
+    of a number to add to each column. An array is what is read, or else what is written.
     """
+    load = v.outside.load if reads else v.load_masked
+    store = _store(v) if reads else v.outside.store
 
     def transpose(
         builder: Any,
@@ -92,7 +94,7 @@ def square(v: Vectors) -> Any:
         for i in lanes:
             there = builder.icmp_signed("<", I64(i), rows)
             place = builder.mul(source_apart, I64(i))
-            held.append(v.load_masked(builder, source, place, builder.select(there, mask, nobody)))
+            held.append(load(builder, source, place, builder.select(there, mask, nobody)))
         turned, mask = v.transposed(builder, held), v.first(builder, rows)
         with builder.if_else(builder.icmp_signed("!=", bias, I64(0))) as (added, plain):
             with added:
@@ -100,10 +102,17 @@ def square(v: Vectors) -> Any:
                     with builder.if_then(builder.icmp_signed("<", I64(i), columns)):
                         number = v.broadcast(builder, v.scalar_at(builder, bias, I64(i)))
                         place = builder.mul(apart, I64(i))
-                        v.store_masked(builder, to, place, mask, v.add(builder, turned[i], number))
+                        store(builder, to, place, v.add(builder, turned[i], number), mask)
             with plain:
                 for i in lanes:
                     with builder.if_then(builder.icmp_signed("<", I64(i), columns)):
-                        v.store_masked(builder, to, builder.mul(apart, I64(i)), mask, turned[i])
+                        store(builder, to, builder.mul(apart, I64(i)), turned[i], mask)
 
     return emitted(transpose, 7)
+
+
+def _store(v: Vectors) -> Callable[..., None]:
+    def store(builder: Any, to: Any, place: Any, value: Any, mask: Any) -> None:
+        v.store_masked(builder, to, place, mask, value)
+
+    return store
