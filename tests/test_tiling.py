@@ -144,7 +144,7 @@ def test_workspace_is_kept_and_results_are_the_same(name: str, limit: int, direc
         finally:
             tracemalloc.stop()
     assert plan.workspace_bytes <= limit
-    assert plan.algorithm == "im2col"
+    assert plan.algorithm != "naive"
     listed = PYTHON_BYTES + BAND_BYTES * bands(plan)
     assert peak - result.nbytes <= plan.workspace_bytes + listed
     assert result.dtype == whole.dtype == np.result_type(*case.dtypes)

@@ -15,7 +15,8 @@ from npconv.tiling import Cut
 # the limit allows would be fresh memory, read back from beyond the caches: of 1, 2, 4, 8, 16
 # and 64 MiB, 8 was the fastest or close to it for im2col and winograd on seven layers.
 ROOM_BYTES = 8 * 2**20
-# Several images or groups go into one tile up to this size; larger tiles leave the cache.
+# Several images or groups go into one tile up to this size; larger tiles leave the cache,
+# unless an algorithm cuts them further.
 CACHE_BYTES = 2 * 2**20
 # The compiled engine makes up to so many tiles of an image for threads to share, while each
 # has so much to do. NumPy's calls are too many for that: it gained nothing on two threads.
@@ -60,7 +61,7 @@ def find_cut(
             cut[positions[0]] = -(-whole[positions[0]] // parts)
         elif whole_image:
             small = min(limit, CACHE_BYTES)
-            if grow(groups, small):
+            if grow(groups, room if algorithm.bands else small):
                 # Every further image takes the same again, so there is no need to search.
                 one, two = bytes_of(cut), bytes_of([2, *cut[1:]])
                 cut[images] = 1 + max(0, small - one) // max(two - one, 1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -32,7 +33,7 @@ from npconv.padding import Run, add_box, gather, padded_problem
 from npconv.planner import Choice
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.ranges import check_range
-from npconv.scratch import Scratch
+from npconv.scratch import Scratch, lent
 from npconv.tiling import Block, Tile, blocks, gradient_tiles, tiles
 
 
@@ -68,9 +69,9 @@ def _forward(
     bias: Array | None,
     conjugate: bool,
 ) -> None:
-    problem, scratches = choice.problem, _scratches(choice)
+    problem = choice.problem
     x_view, y_view, inner = problem.view_input(x), problem.view_output(y), padded_problem(problem)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), _scratches(choice) as scratches:
         for i, block in enumerate(blocks(problem, choice.cut)):
             part = block.problem(inner)
             packed = packed_block(choice, w, i, block, part, conjugate=conjugate)
@@ -140,10 +141,10 @@ def _input_grad(
     bias: Array | None,
     conjugate: bool,
 ) -> None:
-    problem, scratches = choice.problem, _scratches(choice)
+    problem = choice.problem
     dy_view, dx_view = problem.view_output(dy), problem.view_input(dx)
     inner = padded_problem(problem)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), _scratches(choice) as scratches:
         for i, block in enumerate(blocks(problem, choice.cut)):
             part = block.problem(inner)
             packed = packed_block(choice, w, i, block, part, conjugate=conjugate)
@@ -222,10 +223,10 @@ def _kernel_grad(
     conjugate: bool,
     first_conjugate: bool,
 ) -> None:
-    problem, scratches = choice.problem, _scratches(choice)
+    problem = choice.problem
     x_view, dy_view = problem.view_input(x), problem.view_output(dy)
     dw_view, inner = problem.view_kernel(dw), padded_problem(problem)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), _scratches(choice) as scratches:
         for block in blocks(problem, choice.cut):
             part = block.problem(inner)
             shape = (part.G, part.K, part.C, *part.kernel)
@@ -350,9 +351,9 @@ def _bias_of(
     return cast(choice.numbers, bias[block.groups, channels])
 
 
-def _scratches(choice: Choice) -> list[Scratch]:
+def _scratches(choice: Choice) -> AbstractContextManager[list[Scratch]]:
     """One for each thread; they last for a call, so that blocks use the same memory."""
-    return [Scratch() for _ in range(choice.threads)]
+    return lent(choice.threads, choice.workspace, choice.settings.workspace_limit)
 
 
 def _input_tile_shape(problem: ConvProblem) -> tuple[int, ...]:

@@ -7,8 +7,9 @@ never on the batch or on threads, so an image's bits do not depend on its compan
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from functools import partial
+from functools import lru_cache, partial
 from itertools import product
 from typing import NamedTuple
 
@@ -17,6 +18,9 @@ from npconv.padding import Run, runs
 from npconv.problem import ConvProblem, Direction
 
 _zip = partial(zip, strict=True)
+
+# So many tiles are remembered for the next call.
+FEW = 64
 
 
 class Cut(NamedTuple):
@@ -71,7 +75,20 @@ def blocks(problem: ConvProblem, cut: Cut) -> Iterator[Block]:
 
 
 def tiles(block: ConvProblem, direction: Direction, cut: Cut) -> Iterator[Tile]:
-    """Walk over the tiles of a block's problem in their fixed order."""
+    """Walk over the tiles of a block's problem in their fixed order; a few are remembered."""
+    spread = block.size if direction is Direction.INPUT_GRAD else block.out
+    counts = map(_count, (block.N, *spread), (cut.images, *cut.positions))
+    if math.prod(counts) > FEW:
+        return _walk(block, direction, cut)
+    return iter(_few(block, direction, cut))
+
+
+@lru_cache(maxsize=512)
+def _few(block: ConvProblem, direction: Direction, cut: Cut) -> tuple[Tile, ...]:
+    return tuple(_walk(block, direction, cut))
+
+
+def _walk(block: ConvProblem, direction: Direction, cut: Cut) -> Iterator[Tile]:
     bands = [
         list(_bands(axis, direction, extent))
         for axis, extent in zip(block.axes, cut.positions, strict=True)
@@ -137,6 +154,10 @@ def _pieces(count: int, extent: int) -> Iterator[tuple[int, int]]:
         yield start, min(start + extent, count)
     if not count:
         yield 0, 0
+
+
+def _count(number: int, extent: int) -> int:
+    return -(-number // max(extent, 1))
 
 
 def _length(part: slice) -> int:

@@ -36,6 +36,7 @@ class Direct:
     name = "direct"
     engine = "compiled"
     direct = True
+    bands = False
 
     def forward(
         self,
