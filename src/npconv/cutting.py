@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from npconv.algorithms.protocol import Algorithm
+from npconv.cost import seconds
 from npconv.numbers import Numbers
 from npconv.padding import padded_problem
 from npconv.problem import ConvProblem, Direction
@@ -21,6 +22,9 @@ CACHE_BYTES = 2 * 2**20
 # The compiled engine makes up to so many tiles of an image for threads to share, while each
 # has so much to do. NumPy's calls are too many for that: it gained nothing on two threads.
 TILES_AN_IMAGE, PRODUCTS_A_TILE, POSITIONS_A_TILE = 4, 32_000_000, 512
+# An algorithm of NumPy's that cuts to the cache by itself makes four or two that take so many
+# seconds each, and have so many positions; or else channels are cut, if they are enough.
+SECONDS_A_TILE, FEWEST_POSITIONS, FEWEST_CHANNELS = {4: 5e-4, 2: 1.5e-4}, 384, 64
 
 
 def find_cut(
@@ -56,9 +60,13 @@ def find_cut(
         channels_whole = grow(K, limit // 2) and grow(C, limit // 2)
         room = min(limit, bytes_of(cut) + ROOM_BYTES)
         whole_image = all(grow(i, room) for i in reversed(positions)) and channels_whole
-        parts = _parts(problem, whole[positions[0] :]) if algorithm.engine == "compiled" else 1
+        shared, parts = positions[0], 1
+        if algorithm.engine == "compiled":
+            parts = _parts(problem, whole[positions[0] :])
+        elif algorithm.bands and grow(groups, room):
+            shared, parts = _shared(algorithm, problem, direction, numbers)
         if whole_image and parts > 1:
-            cut[positions[0]] = -(-whole[positions[0]] // parts)
+            cut[shared] = -(-whole[shared] // parts)
         elif whole_image:
             small = min(limit, CACHE_BYTES)
             if grow(groups, room if algorithm.bands else small):
@@ -74,6 +82,31 @@ def _parts(problem: ConvProblem, positions: list[int]) -> int:
     one = problem.one_image.products // max(problem.G, 1)
     worthwhile = min(one // PRODUCTS_A_TILE, math.prod(positions) // POSITIONS_A_TILE)
     return min(worthwhile, TILES_AN_IMAGE, positions[0])
+
+
+def _shared(
+    algorithm: Algorithm, problem: ConvProblem, direction: Direction, numbers: Numbers
+) -> tuple[int, int]:
+    """Say which number of a cut is divided, and into how many, for threads to share an image."""
+    images, groups, K, C, rows = range(5)
+    dtype, one = numbers.accumulator, padded_problem(problem.one_image)
+    time = seconds(algorithm.name, direction.value, algorithm.cost(one, direction, dtype), dtype)
+    written = problem.size if direction is Direction.INPUT_GRAD else problem.out
+    channels = problem.C if direction is Direction.INPUT_GRAD else problem.K
+    for parts, least in SECONDS_A_TILE.items():
+        if time < parts * least:
+            continue
+        if parts <= problem.G:
+            return groups, parts
+        wide = channels >= parts * FEWEST_CHANNELS
+        # Bands of the kernel's gradient would have to be added up.
+        if direction is Direction.KERNEL_GRAD and wide:
+            return K, parts
+        if written[0] >= parts and math.prod(written) >= parts * FEWEST_POSITIONS:
+            return rows, parts
+        if wide:
+            return C if direction is Direction.INPUT_GRAD else K, parts
+    return images, 1
 
 
 def tile_bytes(

@@ -89,20 +89,20 @@ class Flat(NamedTuple):
 
 
 class _Line(NamedTuple):
-    """One axis of the layout; ``reads`` is what the first output sees, after the low pad."""
+    """One axis of the layout, from the first position that is read: ``reads`` are the others."""
 
     axis: Axis
-    low: int
     reads: tuple[int, ...]
     parts: tuple[int, ...]
     size: int
 
     def copies(self) -> list[tuple[int, slice, slice]]:
         """Say which places of each part hold which inputs."""
-        found, step = [], self.axis.stride
+        found, step, low = [], self.axis.stride, self.axis.low
         for i, part in enumerate(self.parts):
-            first = (part - self.low) % step
-            place = (first + self.low) // step
+            first = max(0, -low)
+            first += (part - first - low) % step
+            place = (first + low) // step
             count = min(len(range(first, self.axis.size, step)), self.size - place)
             if count > 0:
                 inputs = slice(first, first + (count - 1) * step + 1, step)
@@ -123,7 +123,7 @@ class _Line(NamedTuple):
         return found
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=128)
 def lay(axes: tuple[Axis, ...]) -> Flat:
     """Lay out the images of a problem without holes; remembered, as tiles have few shapes."""
     lines = [_line(axis, first=i == 0) for i, axis in enumerate(axes)]
@@ -140,7 +140,7 @@ def lay(axes: tuple[Axis, ...]) -> Flat:
     span = 1 + sum((n - 1) * stride for n, stride in zip(out, strides, strict=True))
     reach = span + max((_last(shift) for shift in shifts), default=0)
     channel = image * math.prod(parts)
-    same = size == inputs and not any(line.low or line.axis.stride > 1 for line in lines)
+    same = size == inputs and not any(axis.low or axis.stride > 1 for axis in axes)
     return Flat(
         parts=tuple(parts),
         size=tuple(size),
@@ -159,17 +159,15 @@ def lay(axes: tuple[Axis, ...]) -> Flat:
 
 
 def _line(axis: Axis, *, first: bool) -> _Line:
-    reads = [r * axis.dilation - axis.low for r in range(axis.kernel)]
-    low = max(0, axis.low)
-    reads = [t + low for t in reads]
-    places = max(t // axis.stride for t in reads) + axis.out
+    reads = tuple(r * axis.dilation for r in range(axis.kernel))
+    places = reads[-1] // axis.stride + axis.out
     size = places
     if not first:
         # What is read beyond a row's end is the low padding of the next.
-        stop = min(places, (low + axis.size - 1) // axis.stride + 1)
-        size = max(stop, places - low // axis.stride, axis.out)
+        stop = min(places, (axis.low + axis.size - 1) // axis.stride + 1)
+        size = max(stop, places - max(0, axis.low) // axis.stride, axis.out)
     parts = tuple(sorted({t % axis.stride for t in reads}))
-    return _Line(axis, low, tuple(reads), parts, size)
+    return _Line(axis, reads, parts, size)
 
 
 def _shift(each: Sequence[tuple[slice, int, int, int]]) -> Shift:

@@ -25,8 +25,9 @@ from npconv.tiling import Cut
 
 # Beyond this many products the loops of `naive` are no answer any more, only a hang.
 NAIVE_PRODUCTS = 1_000_000
-# Below this many, some hundred microseconds of matrix products, threads only cost.
-THREADED_PRODUCTS = 4_000_000
+# Below this many, some hundred microseconds of matrix products, threads only cost; of what
+# cuts to the cache by itself, and has other products as well, the time is estimated.
+THREADED_PRODUCTS, THREADED_SECONDS = 4_000_000, 3e-4
 
 
 class Candidate(NamedTuple):
@@ -85,7 +86,8 @@ class Choice(NamedTuple):
 
         One where a thread would hardly have started before the work is done.
         """
-        if self.problem.products < THREADED_PRODUCTS:
+        slow = self.best.algorithm.bands and self.best.time * self.problem.N > THREADED_SECONDS
+        if self.problem.products < THREADED_PRODUCTS and not slow:
             return 1
         room = self.settings.workspace_limit // max(self.best.workspace, 1)
         return max(1, min(self.settings.threads, room))

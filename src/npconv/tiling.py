@@ -14,7 +14,7 @@ from itertools import product
 from typing import NamedTuple
 
 from npconv.axis import Axis
-from npconv.padding import Run, runs
+from npconv.padding import Run, padded_problem, runs
 from npconv.problem import ConvProblem, Direction
 
 _zip = partial(zip, strict=True)
@@ -74,13 +74,32 @@ def blocks(problem: ConvProblem, cut: Cut) -> Iterator[Block]:
         yield Block(slice(*g), slice(*k), slice(*c))
 
 
+def parts(problem: ConvProblem, cut: Cut) -> Iterator[tuple[Block, ConvProblem]]:
+    """Walk over the blocks, each with its problem over padded inputs; a few are remembered."""
+    counts = map(_count, (problem.G, problem.K, problem.C), (cut.groups, cut.K, cut.C))
+    if math.prod(counts) > FEW:
+        inner = padded_problem(problem)
+        return ((block, block.problem(inner)) for block in blocks(problem, cut))
+    return iter(_few_parts(problem, cut))
+
+
+@lru_cache(maxsize=512)
+def _few_parts(problem: ConvProblem, cut: Cut) -> tuple[tuple[Block, ConvProblem], ...]:
+    inner = padded_problem(problem)
+    return tuple((block, block.problem(inner)) for block in blocks(problem, cut))
+
+
 def tiles(block: ConvProblem, direction: Direction, cut: Cut) -> Iterator[Tile]:
     """Walk over the tiles of a block's problem in their fixed order; a few are remembered."""
-    spread = block.size if direction is Direction.INPUT_GRAD else block.out
-    counts = map(_count, (block.N, *spread), (cut.images, *cut.positions))
-    if math.prod(counts) > FEW:
+    if number_of_tiles(block, direction, cut) > FEW:
         return _walk(block, direction, cut)
     return iter(_few(block, direction, cut))
+
+
+def number_of_tiles(block: ConvProblem, direction: Direction, cut: Cut) -> int:
+    """Count the tiles of a block's problem."""
+    spread = block.size if direction is Direction.INPUT_GRAD else block.out
+    return math.prod(map(_count, (block.N, *spread), (cut.images, *cut.positions)))
 
 
 @lru_cache(maxsize=512)
@@ -157,7 +176,7 @@ def _pieces(count: int, extent: int) -> Iterator[tuple[int, int]]:
 
 
 def _count(number: int, extent: int) -> int:
-    return -(-number // max(extent, 1))
+    return max(1, -(-number // max(extent, 1)))
 
 
 def _length(part: slice) -> int:

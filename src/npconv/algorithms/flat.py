@@ -173,7 +173,7 @@ class FlatColumns:
         if turned:  # unless the kernel is not finite
             held = max(held, _held(problem.turned, direction, dtype))
         images, outputs = problem.N * problem.G, problem.pixels
-        dx, y = problem.C * math.prod(problem.size), problem.K * outputs
+        dx, y = problem.C * math.prod(map(most_flat, problem.axes)), problem.K * outputs
         columns = (problem.K if turned else problem.C) * problem.taps * outputs
         moved = images * (2 * columns + 2 * dx + 2 * y)
         if direction is Direction.INPUT_GRAD:

@@ -177,7 +177,7 @@ class Slices:
         if direction is Direction.INPUT_GRAD:
             held = max(held, _held(problem.turned, dtype))
         images, kernel = problem.N * problem.G, problem.G * problem.taps
-        dx, y = images * math.prod(problem.size), images * problem.pixels
+        dx, y = images * math.prod(map(most_flat, problem.axes)), images * problem.pixels
         parts = max(1, -(-3 * max(dx, y) * dtype.itemsize // BAND_BYTES))
         sets = 2 * math.prod(min(axis.stride, axis.kernel) for axis in problem.axes)
         return Cost(
@@ -216,7 +216,7 @@ def _held(problem: ConvProblem, dtype: DType) -> int:
     return 2 * min(problem.N * problem.G * (image + 2 * problem.axes[0].out * row), most)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=128)
 def _sets(axes: tuple[Axis, ...]) -> list[Shift]:
     """Give the kernel's elements in sets over which `einsum` runs outside of the outputs.
 
