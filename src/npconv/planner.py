@@ -8,7 +8,7 @@ choice is the same every time and for every batch.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, cast
 
 from npconv.algorithms import REGISTRY
@@ -51,13 +51,7 @@ class Candidate(NamedTuple):
         return self.algorithm.name
 
 
-class Choice(NamedTuple):
-    """What will run, and what else there was.
-
-    ``direct`` is the choice that computes again what `npconv.trust` does not trust, one
-    image or the whole kernel gradient, because of ``strays``. Direct summation has none.
-    """
-
+class _Fields(NamedTuple):
     problem: ConvProblem
     direction: Direction
     numbers: Numbers
@@ -66,6 +60,14 @@ class Choice(NamedTuple):
     best: Candidate
     direct: Choice | None = None
     strays: Strays | None = None
+
+
+class Choice(_Fields):
+    """What will run, and what else there was.
+
+    ``direct`` is the choice that computes again what `npconv.trust` does not trust, one
+    image or the whole kernel gradient, because of ``strays``. Direct summation has none.
+    """
 
     @property
     def error_growth(self) -> float:
@@ -80,7 +82,7 @@ class Choice(NamedTuple):
             growth += math.prod(most_repeats(axis, mode) for axis in self.problem.axes)
         return self.numbers.growth(growth)
 
-    @property
+    @cached_property
     def threads(self) -> int:
         """How many tiles are computed at once: what threads and workspace allow.
 
@@ -92,7 +94,7 @@ class Choice(NamedTuple):
         room = self.settings.workspace_limit // max(self.best.workspace, 1)
         return max(1, min(self.settings.threads, room))
 
-    @property
+    @cached_property
     def workspace(self) -> int:
         """Bytes of working arrays, over all threads."""
         needed = self.best.workspace * self.threads

@@ -29,6 +29,9 @@ Job: TypeAlias = Callable[[Scratch], Callable[[], None] | None]
 
 def run(jobs: Iterator[Job], scratches: Sequence[Scratch]) -> None:
     """Run jobs on as many threads as there are scratches, the caller's among them."""
+    if len(scratches) == 1:
+        _alone(jobs, scratches[0])
+        return
     first = deque(islice(jobs, len(scratches)))  # there may be a million: never all of them
     others = scratches[1 : len(first)]
     queue = _Queue(_after(first, jobs))
@@ -40,6 +43,15 @@ def run(jobs: Iterator[Job], scratches: Sequence[Scratch]) -> None:
     for error in failed:
         if error:
             raise error
+
+
+def _alone(jobs: Iterator[Job], scratch: Scratch) -> None:
+    with np.errstate(all="ignore"):
+        for job in jobs:
+            add = job(scratch)
+            if add:
+                add()
+            del job, add  # before the next job is made
 
 
 def _after(first: deque[Job], jobs: Iterator[Job]) -> Iterator[Job]:

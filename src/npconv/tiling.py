@@ -76,24 +76,23 @@ def blocks(problem: ConvProblem, cut: Cut) -> Iterator[Block]:
 
 def parts(problem: ConvProblem, cut: Cut) -> Iterator[tuple[Block, ConvProblem]]:
     """Walk over the blocks, each with its problem over padded inputs; a few are remembered."""
-    counts = map(_count, (problem.G, problem.K, problem.C), (cut.groups, cut.K, cut.C))
-    if math.prod(counts) > FEW:
-        inner = padded_problem(problem)
-        return ((block, block.problem(inner)) for block in blocks(problem, cut))
-    return iter(_few_parts(problem, cut))
+    return iter(_few_parts(problem, cut) or _walk_parts(problem, cut))
 
 
 @lru_cache(maxsize=512)
 def _few_parts(problem: ConvProblem, cut: Cut) -> tuple[tuple[Block, ConvProblem], ...]:
+    counts = map(_count, (problem.G, problem.K, problem.C), (cut.groups, cut.K, cut.C))
+    return tuple(_walk_parts(problem, cut)) if math.prod(counts) <= FEW else ()
+
+
+def _walk_parts(problem: ConvProblem, cut: Cut) -> Iterator[tuple[Block, ConvProblem]]:
     inner = padded_problem(problem)
-    return tuple((block, block.problem(inner)) for block in blocks(problem, cut))
+    return ((block, block.problem(inner)) for block in blocks(problem, cut))
 
 
 def tiles(block: ConvProblem, direction: Direction, cut: Cut) -> Iterator[Tile]:
     """Walk over the tiles of a block's problem in their fixed order; a few are remembered."""
-    if number_of_tiles(block, direction, cut) > FEW:
-        return _walk(block, direction, cut)
-    return iter(_few(block, direction, cut))
+    return iter(_few(block, direction, cut) or _walk(block, direction, cut))
 
 
 def number_of_tiles(block: ConvProblem, direction: Direction, cut: Cut) -> int:
@@ -104,7 +103,8 @@ def number_of_tiles(block: ConvProblem, direction: Direction, cut: Cut) -> int:
 
 @lru_cache(maxsize=512)
 def _few(block: ConvProblem, direction: Direction, cut: Cut) -> tuple[Tile, ...]:
-    return tuple(_walk(block, direction, cut))
+    few = number_of_tiles(block, direction, cut) <= FEW
+    return tuple(_walk(block, direction, cut)) if few else ()
 
 
 def _walk(block: ConvProblem, direction: Direction, cut: Cut) -> Iterator[Tile]:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -74,8 +75,7 @@ class FlatColumns:
         if not problem.products:  # a kernel may then be of any size, too large to lay out
             out[...] = 0 if bias is None else bias.reshape(*bias.shape, *(1,) * problem.rank)
             return
-        flat = lay(problem.axes)
-        step = _step(problem, flat, Direction.FORWARD, x.dtype)
+        flat, step = _layout(problem, Direction.FORWARD, x.dtype)
         for images, groups in _parts(problem, step):
             some = x[images, groups]
             flat_x, added = lay_out(flat, some, scratch), None
@@ -101,8 +101,7 @@ class FlatColumns:
     def _add_up(
         self, problem: ConvProblem, dy: Array, w: Array, out: Array, scratch: Scratch
     ) -> None:
-        flat = lay(problem.axes)
-        step = _step(problem, flat, Direction.INPUT_GRAD, dy.dtype)
+        flat, step = _layout(problem, Direction.INPUT_GRAD, dy.dtype)
         for images, groups in _parts(problem, step):
             lead = (images.stop - images.start, groups.stop - groups.start, problem.C)
             dx = empty_flat(flat, lead, scratch, dy.dtype)
@@ -126,10 +125,10 @@ class FlatColumns:
         """Multiply the outputs' gradient, flat, with the columns; add up band after band."""
         if not problem.products:
             return
-        flat = lay(problem.axes)
+        flat, step = _layout(problem, Direction.KERNEL_GRAD, x.dtype)
         dw = scratch.array("sum", (problem.G, problem.K, problem.C * problem.taps), x.dtype)
         for clear in (False, True):
-            _sum_bands(problem, flat, x, dy, dw, clear, scratch)
+            _sum_bands(problem, flat, step, x, dy, dw, clear, scratch)
             # The zeros in the gaps of dY meet what they should not: Inf or NaN, it may be.
             if not flat.has_gaps or dw.dtype.kind not in "fc" or np.isfinite(dw.sum()):
                 break
@@ -203,6 +202,12 @@ class _Step(NamedTuple):
     images: int
     groups: int
     rows: int
+
+
+@lru_cache(maxsize=128)
+def _layout(problem: ConvProblem, direction: Direction, dtype: DType) -> tuple[Flat, _Step]:
+    flat = lay(problem.axes)
+    return flat, _step(problem, flat, direction, dtype)
 
 
 def _step(problem: ConvProblem, flat: Flat, direction: Direction, dtype: DType) -> _Step:
@@ -319,6 +324,7 @@ def _add_back(
 def _sum_bands(
     problem: ConvProblem,
     flat: Flat,
+    step: _Step,
     x: Array,
     dy: Array,
     dw: Array,
@@ -326,7 +332,6 @@ def _sum_bands(
     scratch: Scratch,
 ) -> None:
     """Write the sum of all bands' products into ``dw (G, K, C*R*S)``, in a fixed order."""
-    step = _step(problem, flat, Direction.KERNEL_GRAD, x.dtype)
     for images, groups in _parts(problem, step):
         some, sums = x[images, groups], dw[groups]
         flat_x = lay_out(flat, some, scratch)
