@@ -24,7 +24,7 @@ CACHE_BYTES = 2 * 2**20
 TILES_AN_IMAGE, PRODUCTS_A_TILE, POSITIONS_A_TILE = 4, 32_000_000, 512
 # An algorithm of NumPy's that cuts to the cache by itself makes four or two that take so many
 # seconds each, and have so many positions; or else channels are cut, if they are enough.
-SECONDS_A_TILE, FEWEST_POSITIONS, FEWEST_CHANNELS = {4: 5e-4, 2: 1.5e-4}, 384, 64
+SECONDS_A_TILE, FEWEST_POSITIONS, FEWEST_CHANNELS = {4: 5e-4, 2: 1.5e-4}, 384, {4: 256, 2: 64}
 
 
 def find_cut(
@@ -98,7 +98,7 @@ def _shared(
             continue
         if parts <= problem.G:
             return groups, parts
-        wide = channels >= parts * FEWEST_CHANNELS
+        wide = channels >= parts * FEWEST_CHANNELS[parts]
         # Bands of the kernel's gradient would have to be added up.
         if direction is Direction.KERNEL_GRAD and wide:
             return K, parts

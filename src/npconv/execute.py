@@ -264,12 +264,15 @@ def _kernel_grad_tile(
     """
     seen = cast_x(_inputs(choice.problem, x, block, tile))
     grads = cast_dy(dy[(tile.images, block.groups, block.K, *tile.outputs)])
-    shape = (tile.problem.G, tile.problem.K, tile.problem.C, *tile.problem.kernel)
-    here = scratch.array("here", shape, choice.numbers.accumulator)
+    place = total if is_part else total[block.groups, block.K, block.C]
+    here = place
+    if is_part or place.dtype != choice.numbers.accumulator:
+        here = scratch.array("here", place.shape, choice.numbers.accumulator)
     here[...] = 0
     choice.best.algorithm.kernel_grad(tile.problem, seen, grads, out=here, scratch=scratch)
     if not is_part:
-        total[block.groups, block.K, block.C] = here
+        if here is not place:
+            place[...] = here
         return None
 
     def add() -> None:

@@ -41,7 +41,7 @@ from npconv.flat import (
     seen,
     without_gaps,
 )
-from npconv.matrices import written_as
+from npconv.matrices import as_matrices, written_as
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.products import matmul, matmul_workspace
 from npconv.scratch import Scratch
@@ -96,7 +96,7 @@ class FlatColumns:
         elif w.ndim == 3:
             self.forward(problem.turned, dy, w, out=out, scratch=scratch)
         else:
-            self._add_up(problem, dy, w.reshape(*w.shape[:2], -1), out, scratch)
+            self._add_up(problem, dy, w[:, 0], out, scratch)
 
     def _add_up(
         self, problem: ConvProblem, dy: Array, w: Array, out: Array, scratch: Scratch
@@ -126,27 +126,30 @@ class FlatColumns:
         if not problem.products:
             return
         flat, step = _layout(problem, Direction.KERNEL_GRAD, x.dtype)
-        dw = scratch.array("sum", (problem.G, problem.K, problem.C * problem.taps), x.dtype)
+        shape = (problem.G, problem.K, problem.C * problem.taps)
+        place = as_matrices(out, shape, x.dtype)
+        dw = scratch.array("sum", shape, x.dtype) if place is None else place
         for clear in (False, True):
             _sum_bands(problem, flat, step, x, dy, dw, clear, scratch)
             # The zeros in the gaps of dY meet what they should not: Inf or NaN, it may be.
             if not flat.has_gaps or dw.dtype.kind not in "fc" or np.isfinite(dw.sum()):
                 break
-        out += dw.reshape(out.shape)
+        if place is None:
+            out[...] = dw.reshape(out.shape)
 
     def pack(self, problem: ConvProblem, direction: Direction, w: Array) -> Array:
         """Write each kernel as one row: ``(G, K, C*R*S)``.
 
         For the input's gradient it is turned round and reads dY, ``(G, C, K*R*S)``, where
-        `_turns` says so; else it stays ``(G, K, C, R*S)``. Turned it meets zeros of padding,
-        too, which are no terms there: so it must be finite.
+        `_turns` says so; else it stays as it is, ``(G, 1, K, C*R*S)``. Turned it meets zeros
+        of padding, too, which are no terms there: so it must be finite.
         """
         if direction is not Direction.INPUT_GRAD:
-            return np.ascontiguousarray(w.reshape(problem.G, problem.K, problem.C * problem.taps))
+            return _as_rows(problem, w)
         if not _turns(problem) or not (w.dtype.kind not in "fc" or np.isfinite(w).all()):
-            return np.ascontiguousarray(w.reshape(*w.shape[:3], problem.taps))
+            return _as_rows(problem, w)[:, np.newaxis]
         if problem.taps == 1:  # BLAS reads it either way
-            return np.ascontiguousarray(w.reshape(w.shape[:3])).swapaxes(1, 2)
+            return _as_rows(problem, w).swapaxes(1, 2)
         turned = np.flip(w, axis=tuple(range(3, w.ndim))).swapaxes(1, 2)
         return np.ascontiguousarray(turned).reshape(problem.G, problem.C, problem.K * problem.taps)
 
@@ -250,6 +253,12 @@ def _parts(problem: ConvProblem, step: _Step) -> Iterator[tuple[slice, slice]]:
                 slice(n, min(n + step.images, problem.N)),
                 slice(g, min(g + step.groups, problem.G)),
             )
+
+
+def _as_rows(problem: ConvProblem, w: Array) -> Array:
+    shape = (problem.G, problem.K, problem.C * problem.taps)
+    rows = as_matrices(w, shape, w.dtype)
+    return np.ascontiguousarray(w).reshape(shape) if rows is None else rows
 
 
 def _columns(

@@ -77,7 +77,7 @@ class Algorithm(Protocol):
     def kernel_grad(
         self, problem: ConvProblem, x: Array, dy: Array, *, out: Array, scratch: Scratch
     ) -> None:
-        """Add ``dw (G, K, C, *kernel)`` to ``out``, images in a fixed order."""
+        """Add ``dw (G, K, C, *kernel)`` to ``out``, which holds zeros, images in a fixed order."""
 
 
 class Transforming(Algorithm, Protocol):
