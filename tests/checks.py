@@ -25,6 +25,8 @@ from tolerance import bound
 
 ALGORITHMS = ("auto", *npconv.algorithms())
 DIRECT = tuple(name for name, algorithm in REGISTRY.items() if algorithm.direct)
+# Those that serve nothing but one channel in each group.
+DEPTHWISE = ("slices", "depthwise")
 OPERANDS = ("input", "kernel", "bias")
 DIRECTIONS = {
     "conv": "forward",

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import npconv
-from checks import ALGORITHMS, repeatable, small_integers
+from checks import ALGORITHMS, DEPTHWISE, repeatable, small_integers
 from oracle import Array, Conv
 from problems import FEATURES, RandomProblem, random_problem
 
@@ -151,7 +151,7 @@ def test_gradients_of_gradients(number: int) -> None:
 
 
 @pytest.mark.parametrize("function", ["conv_input_grad", "conv_kernel_grad", "conv_transpose"])
-@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name != "depthwise"])
+@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name not in DEPTHWISE])
 def test_gradcheck_knows_the_gradients_functions(function: str, algorithm: str) -> None:
     rng = np.random.default_rng(0)
     x, w, dy = (rng.standard_normal(s) for s in ((2, 3, 7, 6), (4, 3, 3, 3), (2, 4, 7, 6)))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from threading import Lock, local
 from typing import Any
@@ -65,8 +64,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_of_process.start_anew)
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
+class one_thread:
     """Hold BLAS to one thread inside a ``with`` block, if threadpoolctl is installed.
 
     The number of BLAS's threads belongs to the process. So holders are counted, over all
@@ -82,8 +80,16 @@ def one_thread() -> Iterator[None]:
     array([[2., 2.],
            [2., 2.]])
     """
-    with _of_process, _of_thread:
-        yield
+
+    def __enter__(self) -> None:
+        """Hold."""
+        _of_process.__enter__()
+        _of_thread.__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        """Let go."""
+        _of_thread.__exit__()
+        _of_process.__exit__()
 
 
 def held_for(products: int) -> AbstractContextManager[None]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from npconv.algorithms.protocol import Algorithm
+from npconv.cost import seconds
 from npconv.numbers import Numbers
 from npconv.padding import padded_problem
 from npconv.problem import ConvProblem, Direction
@@ -15,8 +16,12 @@ from npconv.tiling import Cut
 # the limit allows would be fresh memory, read back from beyond the caches: of 1, 2, 4, 8, 16
 # and 64 MiB, 8 was the fastest or close to it for im2col and winograd on seven layers.
 ROOM_BYTES = 8 * 2**20
-# Several images or groups go into one tile up to this size; larger tiles leave the cache.
+# Several images or groups go into one tile up to this size; larger tiles leave the cache,
+# unless an algorithm cuts them further.
 CACHE_BYTES = 2 * 2**20
+# An algorithm of NumPy's that cuts to the cache by itself makes four or two that take so many
+# seconds each, and have so many positions; or else channels are cut, if they are enough.
+SECONDS_A_TILE, FEWEST_POSITIONS, FEWEST_CHANNELS = {4: 5e-4, 2: 1.5e-4}, 384, {4: 256, 2: 64}
 
 
 def find_cut(
@@ -53,9 +58,14 @@ def find_cut(
         channels_whole = grow(K, limit // 2) and grow(C, limit // 2)
         room = min(limit, bytes_of(cut) + ROOM_BYTES)
         whole_image = all(grow(i, room) for i in reversed(positions)) and channels_whole
-        if whole_image:
+        shared, parts = positions[0], 1
+        if algorithm.bands and grow(groups, room):
+            shared, parts = _shared(algorithm, problem, direction, numbers)
+        if whole_image and parts > 1:
+            cut[shared] = -(-whole[shared] // parts)
+        elif whole_image:
             small = min(limit, CACHE_BYTES)
-            if grow(groups, small):
+            if grow(groups, room if algorithm.bands else small):
                 # Every further image takes the same again, so there is no need to search.
                 one, two = bytes_of(cut), bytes_of([2, *cut[1:]])
                 cut[images] = 1 + max(0, small - one) // max(two - one, 1)
@@ -66,6 +76,31 @@ def find_cut(
             cut[images], cut[i] = 1, smallest[i] + (cut[i] - smallest[i]) // 2
         return _cut(cut), bytes_of(cut)
     return None, bytes_of(cut)
+
+
+def _shared(
+    algorithm: Algorithm, problem: ConvProblem, direction: Direction, numbers: Numbers
+) -> tuple[int, int]:
+    """Say which number of a cut is divided, and into how many, for threads to share an image."""
+    images, groups, K, C, rows = range(5)
+    dtype, one = numbers.accumulator, padded_problem(problem.one_image)
+    time = seconds(algorithm.name, direction.value, algorithm.cost(one, direction, dtype), dtype)
+    written = problem.size if direction is Direction.INPUT_GRAD else problem.out
+    channels = problem.C if direction is Direction.INPUT_GRAD else problem.K
+    for parts, least in SECONDS_A_TILE.items():
+        if time < parts * least:
+            continue
+        if parts <= problem.G:
+            return groups, parts
+        wide = channels >= parts * FEWEST_CHANNELS[parts]
+        # Bands of the kernel's gradient would have to be added up.
+        if direction is Direction.KERNEL_GRAD and wide:
+            return K, parts
+        if written[0] >= parts and math.prod(written) >= parts * FEWEST_POSITIONS:
+            return rows, parts
+        if wide:
+            return C if direction is Direction.INPUT_GRAD else K, parts
+    return images, 1
 
 
 def tile_bytes(

@@ -9,7 +9,8 @@ checked before anything is written.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -33,8 +34,8 @@ from npconv.padding import Run, add_box, gather, padded_problem
 from npconv.planner import Choice
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.ranges import check_range
-from npconv.scratch import Scratch
-from npconv.tiling import Block, Tile, blocks, gradient_tiles, tiles
+from npconv.scratch import Scratch, lent
+from npconv.tiling import Block, Tile, gradient_tiles, number_of_tiles, parts, tiles
 
 # Integers up to this are exact in float64, in which the compiled engine adds them up.
 EXACT = 2**53
@@ -89,19 +90,20 @@ def _forward(
     bias: Array | None,
     conjugate: bool,
 ) -> None:
-    problem, scratches = choice.problem, _scratches(choice)
-    x_view, y_view, inner = problem.view_input(x), problem.view_output(y), padded_problem(problem)
-    with np.errstate(all="ignore"):
-        for i, block in enumerate(blocks(problem, choice.cut)):
-            part = block.problem(inner)
+    problem = choice.problem
+    x_view, y_view = problem.view_input(x), problem.view_output(y)
+
+    def jobs() -> Iterator[threads.Job]:
+        for i, (block, part) in enumerate(parts(problem, choice.cut)):
             packed = packed_block(choice, w, i, block, part, conjugate=conjugate)
             added = _bias_of(choice, bias, block.K, problem.K, block)
             job = partial(_forward_tile, choice, block, x_view, packed, added, y_view)
-            threads.run(
-                (partial(job, tile) for tile in tiles(part, choice.direction, choice.cut)),
-                scratches,
-            )
+            for tile in tiles(part, choice.direction, choice.cut):
+                yield partial(job, tile)
             del packed, job  # before the next block's kernel is packed
+
+    with np.errstate(all="ignore"), _scratches(choice) as scratches:
+        threads.run(jobs(), scratches)
 
 
 def _forward_tile(
@@ -163,20 +165,20 @@ def _input_grad(
     bias: Array | None,
     conjugate: bool,
 ) -> None:
-    problem, scratches = choice.problem, _scratches(choice)
+    problem = choice.problem
     dy_view, dx_view = problem.view_output(dy), problem.view_input(dx)
-    inner = padded_problem(problem)
-    with np.errstate(all="ignore"):
-        for i, block in enumerate(blocks(problem, choice.cut)):
-            part = block.problem(inner)
+
+    def jobs() -> Iterator[threads.Job]:
+        for i, (block, part) in enumerate(parts(problem, choice.cut)):
             packed = packed_block(choice, w, i, block, part, conjugate=conjugate)
             added = _bias_of(choice, bias, block.C, problem.C, block)
             job = partial(_input_grad_tile, choice, block, dy_view, packed, added, dx_view)
-            threads.run(
-                (partial(job, *tile) for tile in gradient_tiles(part, problem, choice.cut)),
-                scratches,
-            )
+            for tile in gradient_tiles(part, problem, choice.cut):
+                yield partial(job, *tile)
             del packed, job  # before the next block's kernel is packed
+
+    with np.errstate(all="ignore"), _scratches(choice) as scratches:
+        threads.run(jobs(), scratches)
 
 
 def _input_grad_tile(
@@ -249,48 +251,56 @@ def _kernel_grad(
     conjugate: bool,
     first_conjugate: bool,
 ) -> None:
-    problem, scratches = choice.problem, _scratches(choice)
+    problem = choice.problem
     x_view, dy_view = problem.view_input(x), problem.view_output(dy)
-    dw_view, inner = problem.view_kernel(dw), padded_problem(problem)
-    with np.errstate(all="ignore"):
-        for block in blocks(problem, choice.cut):
-            part = block.problem(inner)
+    dw_view = problem.view_kernel(dw)
+    with np.errstate(all="ignore"), _scratches(choice) as scratches:
+        numbers, cut, direction = choice.numbers, choice.cut, choice.direction
+        cast_x = partial(cast, numbers, conjugate=conjugate)
+        cast_dy = partial(cast, numbers, conjugate=first_conjugate)
+        job = partial(_kernel_grad_tile, choice, x_view, dy_view, cast_x, cast_dy)
+        walk = parts(problem, cut)
+        if number_of_tiles(padded_problem(problem), direction, cut) == 1:
+            jobs = ((block, tile) for block, part in walk for tile in tiles(part, direction, cut))
+            threads.run((partial(job, *each, dw_view, False) for each in jobs), scratches)
+            return
+        for block, part in walk:
             shape = (part.G, part.K, part.C, *part.kernel)
-            total = scratches[0].array("total", shape, choice.numbers.accumulator)
+            total = scratches[0].array("total", shape, numbers.accumulator)
             total[...] = 0
-            job = partial(
-                _kernel_grad_tile,
-                *(choice, block, x_view, dy_view, total),
-                conjugate=conjugate,
-                first_conjugate=first_conjugate,
-            )
-            threads.run(
-                (partial(job, tile) for tile in tiles(part, choice.direction, choice.cut)),
-                scratches,
-            )
+            here = tiles(part, direction, cut)
+            threads.run((partial(job, block, tile, total, True) for tile in here), scratches)
             dw_view[block.groups, block.K, block.C] = total
 
 
 def _kernel_grad_tile(
     choice: Choice,
-    block: Block,
     x: Array,
     dy: Array,
-    total: Array,
+    cast_x: Callable[[Array], Array],
+    cast_dy: Callable[[Array], Array],
+    block: Block,
     tile: Tile,
+    total: Array,
+    is_part: bool,
     scratch: Scratch,
-    *,
-    conjugate: bool,
-    first_conjugate: bool,
-) -> Callable[[], None]:
-    """Sum over one tile; the sums of tiles add up in their order, whoever is first."""
-    numbers = choice.numbers
-    seen = cast(numbers, _inputs(choice.problem, x, block, tile), conjugate=conjugate)
-    grads = dy[(tile.images, block.groups, block.K, *tile.outputs)]
-    grads = cast(numbers, grads, conjugate=first_conjugate)
-    here = scratch.array("here", total.shape, total.dtype)
+) -> Callable[[], None] | None:
+    """Sum over one tile: all of a block's result, or a part of its total.
+
+    The sums of tiles add up in their order, whoever is first.
+    """
+    seen = cast_x(_inputs(choice.problem, x, block, tile))
+    grads = cast_dy(dy[(tile.images, block.groups, block.K, *tile.outputs)])
+    place = total if is_part else total[block.groups, block.K, block.C]
+    here = place
+    if is_part or place.dtype != choice.numbers.accumulator:
+        here = scratch.array("here", place.shape, choice.numbers.accumulator)
     here[...] = 0
     choice.best.algorithm.kernel_grad(tile.problem, seen, grads, out=here, scratch=scratch)
+    if not is_part:
+        if here is not place:
+            place[...] = here
+        return None
 
     def add() -> None:
         np.add(total, here, out=total)
@@ -351,10 +361,10 @@ def pack(choice: Choice, w: Array) -> Packed:
             kernel = w.copy()
             kernel.flags.writeable = False
             return Packed(choice, (), extremes, kernel, whole=whole)
-    inner, packed = padded_problem(choice.problem), []
+    packed: list[Array] = []
     conjugate = choice.direction is Direction.INPUT_GRAD
-    for i, block in enumerate(blocks(choice.problem, choice.cut)):
-        form = packed_block(choice, w, i, block, block.problem(inner), conjugate=conjugate)
+    for i, (block, part) in enumerate(parts(choice.problem, choice.cut)):
+        form = packed_block(choice, w, i, block, part, conjugate=conjugate)
         packed.append(form.copy() if np.shares_memory(form, w) else form)
         packed[-1].flags.writeable = False
     if not choice.direct:
@@ -384,14 +394,15 @@ def _bias_of(
     return cast(choice.numbers, bias[block.groups, channels])
 
 
-def _scratches(choice: Choice) -> list[Scratch]:
+def _scratches(choice: Choice) -> AbstractContextManager[list[Scratch]]:
     """One for each thread; they last for a call, so that blocks use the same memory.
 
     The compiled engine has threads of its own, who share each tile.
     """
+    limit = choice.settings.workspace_limit
     if choice.best.algorithm.engine == "compiled":
-        return [Scratch(choice.threads)]
-    return [Scratch() for _ in range(choice.threads)]
+        return lent(1, choice.workspace, limit, shared_by=choice.threads)
+    return lent(choice.threads, choice.workspace, limit)
 
 
 def _input_tile_shape(problem: ConvProblem) -> tuple[int, ...]:

@@ -14,10 +14,11 @@ from numpy.typing import DTypeLike
 
 from npconv import execute
 from npconv.arrays import as_array
+from npconv.choosing import choice_for
 from npconv.errors import ShapeError, UnsupportedError, show
 from npconv.numbers import as_dtype, numbers_for
 from npconv.plan import Plan
-from npconv.planner import Choice, check_algorithm, choose
+from npconv.planner import check_algorithm, choose
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.settings import current_settings
 from npconv.signatures import spelled_out
@@ -336,22 +337,6 @@ def plan_conv(
 
 
 # ---- shared steps ------------------------------------------------------------------------
-
-
-def choice_for(
-    direction: Direction,
-    input_shape: Sequence[int],
-    kernel_shape: Sequence[int],
-    first: Array,
-    second: Array,
-    dtype: DTypeLike | None,
-    algorithm: str,
-    geometry: Geometry,
-) -> Choice:
-    """Pass shapes, options and dtypes through their gates, and choose what will run."""
-    problem = ConvProblem.of(input_shape, kernel_shape, **geometry)
-    numbers = numbers_for(first.dtype, second.dtype, dtype)
-    return choose(problem, direction, numbers, current_settings(), check_algorithm(algorithm))
 
 
 def _as_bias(bias: Any) -> Array | None:

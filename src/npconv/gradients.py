@@ -36,12 +36,12 @@ from numpy.typing import DTypeLike
 
 from npconv import execute
 from npconv.arrays import as_array, check_shape
+from npconv.choosing import choice_for, problem_for
 from npconv.errors import UnsupportedError
-from npconv.functional import Geometry, choice_for
+from npconv.functional import Geometry
 from npconv.numbers import numbers_for
-from npconv.planner import check_algorithm, choose
-from npconv.problem import Array, ConvProblem, Direction
-from npconv.settings import current_settings
+from npconv.planner import check_algorithm
+from npconv.problem import Array, Direction
 from npconv.signatures import spelled_out
 
 
@@ -199,14 +199,12 @@ def conv_backward(
     wanted = wanted_gradients(needs)
     dy = as_array("grad_output", grad_output)
     x, w = as_array("input", input), as_array("kernel", kernel)
-    problem = ConvProblem.of(x.shape, w.shape, **geometry)
+    problem = problem_for(x.shape, w.shape, geometry)
     check_shape("grad_output", dy, problem.output_shape, "the output's")
     # Choose for all that is wanted before computing any of it: what fails, fails at once.
-    settings, algorithm = current_settings(), check_algorithm(algorithm)
+    algorithm = check_algorithm(algorithm)
     choices = {
-        name: choose(
-            problem, direction, numbers_for(dy.dtype, other.dtype, dtype), settings, algorithm
-        )
+        name: choice_for(direction, x.shape, w.shape, dy, other, dtype, algorithm, geometry)
         for name, direction, other in (
             ("input", Direction.INPUT_GRAD, w),
             ("kernel", Direction.KERNEL_GRAD, x),

@@ -8,7 +8,7 @@ choice is the same every time and for every batch.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, cast
 
 from npconv.algorithms import REGISTRY
@@ -26,8 +26,9 @@ from npconv.whole import Native, Runs
 
 # Beyond this many products the loops of `naive` are no answer any more, only a hang.
 NAIVE_PRODUCTS = 1_000_000
-# Below this many, some hundred microseconds of matrix products, threads only cost.
-THREADED_PRODUCTS = 4_000_000
+# Below this many, some hundred microseconds of matrix products, threads only cost; of what
+# cuts to the cache by itself, and has other products as well, the time is estimated.
+THREADED_PRODUCTS, THREADED_SECONDS = 4_000_000, 3e-4
 # The compiled engine's threads wait for work, and cost some microseconds.
 THREADED_PRODUCTS_COMPILED = 200_000
 
@@ -53,14 +54,7 @@ class Candidate(NamedTuple):
         return self.algorithm.name
 
 
-class Choice(NamedTuple):
-    """What will run, and what else there was.
-
-    ``direct`` is the choice that computes again what `npconv.trust` does not trust, one
-    image or the whole kernel gradient, because of ``strays``. Direct summation has none.
-    ``runs`` is there where the compiled engine computes the problem whole.
-    """
-
+class _Fields(NamedTuple):
     problem: ConvProblem
     direction: Direction
     numbers: Numbers
@@ -70,6 +64,15 @@ class Choice(NamedTuple):
     direct: Choice | None = None
     strays: Strays | None = None
     runs: Runs | None = None
+
+
+class Choice(_Fields):
+    """What will run, and what else there was.
+
+    ``direct`` is the choice that computes again what `npconv.trust` does not trust, one
+    image or the whole kernel gradient, because of ``strays``. Direct summation has none.
+    ``runs`` is there where the compiled engine computes the problem whole.
+    """
 
     @property
     def error_growth(self) -> float:
@@ -84,19 +87,21 @@ class Choice(NamedTuple):
             growth += math.prod(most_repeats(axis, mode) for axis in self.problem.axes)
         return self.numbers.growth(growth)
 
-    @property
+    @cached_property
     def threads(self) -> int:
         """How many tiles are computed at once: what threads and workspace allow.
 
         One where a thread would hardly have started before the work is done.
         """
+        slow = self.best.algorithm.bands and self.best.time * self.problem.N > THREADED_SECONDS
         compiled = self.best.algorithm.engine == "compiled"
-        if self.problem.products < (THREADED_PRODUCTS_COMPILED if compiled else THREADED_PRODUCTS):
+        fewest = THREADED_PRODUCTS_COMPILED if compiled else THREADED_PRODUCTS
+        if self.problem.products < fewest and not slow:
             return 1
         room = self.settings.workspace_limit // max(self.best.workspace, 1)
         return max(1, min(self.settings.threads, room))
 
-    @property
+    @cached_property
     def workspace(self) -> int:
         """Bytes of working arrays, over all threads."""
         needed = self.best.workspace * self.threads

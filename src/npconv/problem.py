@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from enum import Enum
+from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 from numpy.typing import NDArray
@@ -44,9 +45,7 @@ class Direction(Enum):
     KERNEL_GRAD = "kernel_grad"
 
 
-class ConvProblem(NamedTuple):
-    """Shapes and options of one convolution, in the inner letters; no data, no dtype."""
-
+class _Fields(NamedTuple):
     N: int
     C: int
     K: int
@@ -57,44 +56,51 @@ class ConvProblem(NamedTuple):
     layout: str = ""
     kernel_layout: str = ""
 
+
+class ConvProblem(_Fields):
+    """Shapes and options of one convolution, in the inner letters; no data, no dtype.
+
+    What follows from them is computed once: the same problem is asked again in every call.
+    """
+
     # ---- derived sizes -------------------------------------------------------------
 
-    @property
+    @cached_property
     def rank(self) -> int:
         """Count the spatial axes."""
         return len(self.axes)
 
-    @property
+    @cached_property
     def G(self) -> int:
         """Groups of channels that do not see each other, whatever made them."""
         return self.groups * self.batch_groups
 
-    @property
+    @cached_property
     def size(self) -> tuple[int, ...]:
         """Spatial input size, ``(H, W)`` in two dimensions."""
         return tuple(axis.size for axis in self.axes)
 
-    @property
+    @cached_property
     def kernel(self) -> tuple[int, ...]:
         """Spatial kernel size, ``(R, S)`` in two dimensions."""
         return tuple(axis.kernel for axis in self.axes)
 
-    @property
+    @cached_property
     def out(self) -> tuple[int, ...]:
         """Spatial output size, ``(P, Q)`` in two dimensions."""
         return tuple(axis.out for axis in self.axes)
 
-    @property
+    @cached_property
     def taps(self) -> int:
         """Count the kernel positions, ``R * S``."""
         return math.prod(self.kernel)
 
-    @property
+    @cached_property
     def pixels(self) -> int:
         """Count the output positions of one image and channel, ``P * Q``."""
         return math.prod(self.out)
 
-    @property
+    @cached_property
     def products(self) -> int:
         """Multiplications of direct summation, in every direction the same."""
         return self.N * self.G * self.K * self.C * self.taps * self.pixels
@@ -109,7 +115,7 @@ class ConvProblem(NamedTuple):
 
     # ---- shapes and views in the user's layouts --------------------------------------
 
-    @property
+    @cached_property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of ``input`` in the user's layout."""
         return self._from_canonical(
@@ -118,14 +124,14 @@ class ConvProblem(NamedTuple):
             "NC",
         )
 
-    @property
+    @cached_property
     def kernel_shape(self) -> tuple[int, ...]:
         """Shape of ``kernel`` in the user's kernel layout."""
         return self._from_canonical(
             (self.K * self.G, self.C, *self.kernel), self.kernel_layout, "OI"
         )
 
-    @property
+    @cached_property
     def output_shape(self) -> tuple[int, ...]:
         """Shape of the output and of ``grad_output`` in the user's layout."""
         return self._from_canonical((self.N, self.K * self.G, *self.out), self.layout, "NC")
@@ -167,12 +173,12 @@ class ConvProblem(NamedTuple):
         """Pose the problem of a part: fewer of everything, in the inner layout."""
         return ConvProblem(N, C, K, axes, groups=G)
 
-    @property
+    @cached_property
     def one_image(self) -> ConvProblem:
         """The same problem for a batch of one: what may decide how images are computed."""
         return self._replace(N=1)
 
-    @property
+    @cached_property
     def turned(self) -> ConvProblem:
         """Pose the input's gradient as a forward convolution of the outputs' gradient.
 

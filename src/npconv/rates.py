@@ -23,4 +23,10 @@ RATES: dict[tuple[str, str], tuple[float, float, float]] = {
     ("naive", "forward"): (0.0, 0.0, 1470.0),
     ("naive", "input_grad"): (0.0, 0.0138, 1220.0),
     ("naive", "kernel_grad"): (0.0, 0.0, 1350.0),
+    ("flat", "forward"): (0.0129, 0.023, 4947.0),
+    ("flat", "input_grad"): (0.0136, 0.0232, 4827.1),
+    ("flat", "kernel_grad"): (0.0163, 0.0283, 5732.5),
+    ("slices", "forward"): (0.122, 0.0157, 3965.5),
+    ("slices", "input_grad"): (0.108, 0.0334, 5367.9),
+    ("slices", "kernel_grad"): (0.069, 0.0063, 3862.7),
 }

@@ -1,8 +1,10 @@
-"""Working arrays of one call, kept from tile to tile."""
+"""Working arrays of a call, kept from tile to tile, and the smaller ones from call to call."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -24,6 +26,11 @@ class Scratch:
         self._buffers: dict[str, Array] = {}
         self.threads = threads
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(buffer.nbytes for buffer in self._buffers.values())
+
     def array(self, role: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Return an uninitialised C-contiguous array, valid until ``role`` is asked again."""
         dtype = np.dtype(dtype)
@@ -36,3 +43,35 @@ class Scratch:
             del buffer
             buffer = self._buffers[role] = np.empty(nbytes, np.uint8)
         return buffer[:nbytes].view(dtype).reshape(shape)
+
+
+# What is kept between calls, at most, in all.
+KEPT_BYTES = 16 * 2**20
+_shelf: list[Scratch] = []
+
+
+@contextmanager
+def lent(number: int, needed: int, limit: int, *, shared_by: int = 1) -> Iterator[list[Scratch]]:
+    """Lend working arrays for a call, of earlier ones if they fit: for ``number`` threads.
+
+    Each of them may have ``shared_by`` threads of its own.
+
+    The call will take ``needed`` bytes. Where these and what is kept might pass ``limit``,
+    nothing is. Lists are changed in one step, so that calls in many threads may do this.
+    """
+    if needed + KEPT_BYTES > limit:
+        _shelf.clear()
+    scratches = []
+    for _ in range(number):
+        try:
+            scratches.append(_shelf.pop())
+        except IndexError:
+            scratches.append(Scratch())
+        scratches[-1].threads = shared_by
+    yield scratches  # after an error they are let go
+    if needed + KEPT_BYTES <= limit:
+        room = KEPT_BYTES - sum(scratch.nbytes for scratch in _shelf.copy())
+        for scratch in scratches:
+            room -= scratch.nbytes
+            if room >= 0:
+                _shelf.append(scratch)

@@ -8,8 +8,9 @@ calls from many threads at once share one pool.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import islice
 from threading import Condition, Lock
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -28,9 +29,12 @@ Job: TypeAlias = Callable[[Scratch], Callable[[], None] | None]
 
 def run(jobs: Iterator[Job], scratches: Sequence[Scratch]) -> None:
     """Run jobs on as many threads as there are scratches, the caller's among them."""
-    first = list(islice(jobs, len(scratches)))  # there may be a million: never all of them
-    queue = _Queue(chain(first, jobs))
+    if len(scratches) == 1:
+        _alone(jobs, scratches[0])
+        return
+    first = deque(islice(jobs, len(scratches)))  # there may be a million: never all of them
     others = scratches[1 : len(first)]
+    queue = _Queue(_after(first, jobs))
     helpers = [_pool.executor().submit(queue.help, scratch) for scratch in others]
     try:
         queue.work(scratches[0])
@@ -41,12 +45,28 @@ def run(jobs: Iterator[Job], scratches: Sequence[Scratch]) -> None:
             raise error
 
 
+def _alone(jobs: Iterator[Job], scratch: Scratch) -> None:
+    with np.errstate(all="ignore"):
+        for job in jobs:
+            add = job(scratch)
+            if add:
+                add()
+            del job, add  # before the next job is made
+
+
+def _after(first: deque[Job], jobs: Iterator[Job]) -> Iterator[Job]:
+    """Go through jobs without holding on to one: what it works with may be large."""
+    while first:
+        yield first.popleft()
+    yield from jobs
+
+
 class _Queue:
     """Jobs, handed out one by one; the first that fails stops the rest."""
 
     def __init__(self, jobs: Iterator[Job]) -> None:
-        self._jobs = enumerate(jobs)
-        self._next_to_add = 0
+        self._jobs = jobs
+        self._taken = self._next_to_add = 0
         self._failed = False
         self._turn = Condition()
 
@@ -64,6 +84,7 @@ class _Queue:
                     add = job(scratch)
                     if add:
                         self._add(number, add)
+                    del taken, job, add  # before the next job is made
         except BaseException:
             with self._turn:
                 self._failed = True
@@ -72,7 +93,11 @@ class _Queue:
 
     def _take(self) -> tuple[int, Job] | None:
         with self._turn:
-            return None if self._failed else next(self._jobs, None)
+            job = None if self._failed else next(self._jobs, None)
+            if job is None:
+                return None
+            self._taken += 1
+            return self._taken - 1, job
 
     def _add(self, number: int, add: Callable[[], None]) -> None:
         """Wait for all jobs before this one, then let it add; additions never overlap."""

@@ -7,16 +7,20 @@ never on the batch or on threads, so an image's bits do not depend on its compan
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from functools import partial
+from functools import lru_cache, partial
 from itertools import product
 from typing import NamedTuple
 
 from npconv.axis import Axis
-from npconv.padding import Run, runs
+from npconv.padding import Run, padded_problem, runs
 from npconv.problem import ConvProblem, Direction
 
 _zip = partial(zip, strict=True)
+
+# So many tiles are remembered for the next call.
+FEW = 64
 
 
 class Cut(NamedTuple):
@@ -70,8 +74,40 @@ def blocks(problem: ConvProblem, cut: Cut) -> Iterator[Block]:
         yield Block(slice(*g), slice(*k), slice(*c))
 
 
+def parts(problem: ConvProblem, cut: Cut) -> Iterator[tuple[Block, ConvProblem]]:
+    """Walk over the blocks, each with its problem over padded inputs; a few are remembered."""
+    return iter(_few_parts(problem, cut) or _walk_parts(problem, cut))
+
+
+@lru_cache(maxsize=512)
+def _few_parts(problem: ConvProblem, cut: Cut) -> tuple[tuple[Block, ConvProblem], ...]:
+    counts = map(_count, (problem.G, problem.K, problem.C), (cut.groups, cut.K, cut.C))
+    return tuple(_walk_parts(problem, cut)) if math.prod(counts) <= FEW else ()
+
+
+def _walk_parts(problem: ConvProblem, cut: Cut) -> Iterator[tuple[Block, ConvProblem]]:
+    inner = padded_problem(problem)
+    return ((block, block.problem(inner)) for block in blocks(problem, cut))
+
+
 def tiles(block: ConvProblem, direction: Direction, cut: Cut) -> Iterator[Tile]:
-    """Walk over the tiles of a block's problem in their fixed order."""
+    """Walk over the tiles of a block's problem in their fixed order; a few are remembered."""
+    return iter(_few(block, direction, cut) or _walk(block, direction, cut))
+
+
+def number_of_tiles(block: ConvProblem, direction: Direction, cut: Cut) -> int:
+    """Count the tiles of a block's problem."""
+    spread = block.size if direction is Direction.INPUT_GRAD else block.out
+    return math.prod(map(_count, (block.N, *spread), (cut.images, *cut.positions)))
+
+
+@lru_cache(maxsize=512)
+def _few(block: ConvProblem, direction: Direction, cut: Cut) -> tuple[Tile, ...]:
+    few = number_of_tiles(block, direction, cut) <= FEW
+    return tuple(_walk(block, direction, cut)) if few else ()
+
+
+def _walk(block: ConvProblem, direction: Direction, cut: Cut) -> Iterator[Tile]:
     bands = [
         list(_bands(axis, direction, extent))
         for axis, extent in zip(block.axes, cut.positions, strict=True)
@@ -137,6 +173,10 @@ def _pieces(count: int, extent: int) -> Iterator[tuple[int, int]]:
         yield start, min(start + extent, count)
     if not count:
         yield 0, 0
+
+
+def _count(number: int, extent: int) -> int:
+    return max(1, -(-number // max(extent, 1)))
 
 
 def _length(part: slice) -> int:

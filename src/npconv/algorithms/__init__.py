@@ -9,14 +9,25 @@ from __future__ import annotations
 from npconv.algorithms.depthwise import Depthwise
 from npconv.algorithms.direct import Direct
 from npconv.algorithms.fft import Fft
+from npconv.algorithms.flat import FlatColumns
 from npconv.algorithms.im2col import Im2col
 from npconv.algorithms.naive import Naive
 from npconv.algorithms.protocol import Algorithm
+from npconv.algorithms.slices import Slices
 from npconv.algorithms.winograd import Winograd
 
 REGISTRY: dict[str, Algorithm] = {
     algorithm.name: algorithm
-    for algorithm in (Naive(), Im2col(), Winograd(), Fft(), Direct(), Depthwise())
+    for algorithm in (
+        Naive(),
+        Im2col(),
+        FlatColumns(),
+        Slices(),
+        Winograd(),
+        Fft(),
+        Direct(),
+        Depthwise(),
+    )
 }
 
 
@@ -31,6 +42,6 @@ def algorithms() -> tuple[str, ...]:
     --------
     >>> import npconv
     >>> npconv.algorithms()
-    ('naive', 'im2col', 'winograd', 'fft', 'direct', 'depthwise')
+    ('naive', 'im2col', 'flat', 'slices', 'winograd', 'fft', 'direct', 'depthwise')
     """
     return tuple(REGISTRY)

@@ -29,6 +29,7 @@ class Depthwise:
     name = "depthwise"
     engine = "compiled"
     direct = True
+    bands = False
 
     def prepare(
         self,

@@ -32,6 +32,7 @@ class Direct:
     name = "direct"
     engine = "compiled"
     direct = True
+    bands = False
 
     def prepare(
         self,

@@ -48,6 +48,7 @@ class Fft:
     name = "fft"
     engine = "numpy"
     direct = False
+    bands = False
 
     def forward(
         self,

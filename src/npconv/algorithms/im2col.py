@@ -37,6 +37,7 @@ class Im2col:
     name = "im2col"
     engine = "numpy"
     direct = True
+    bands = False
 
     def forward(
         self,

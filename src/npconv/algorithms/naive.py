@@ -28,6 +28,7 @@ class Naive:
     name = "naive"
     engine = "numpy"
     direct = True
+    bands = False
 
     def forward(
         self,

@@ -35,6 +35,10 @@ class Algorithm(Protocol):
     def direct(self) -> bool:
         """Whether it is direct summation, the only kind ``accuracy="strict"`` admits."""
 
+    @property
+    def bands(self) -> bool:
+        """Whether it cuts what it is given to the cache by itself."""
+
     def why_not(self, problem: ConvProblem, direction: Direction, dtype: DType) -> str | None:
         """Say in one sentence why it cannot serve, or None: it promises to be correct."""
 
@@ -73,7 +77,7 @@ class Algorithm(Protocol):
     def kernel_grad(
         self, problem: ConvProblem, x: Array, dy: Array, *, out: Array, scratch: Scratch
     ) -> None:
-        """Add ``dw (G, K, C, *kernel)`` to ``out``, images in a fixed order."""
+        """Add ``dw (G, K, C, *kernel)`` to ``out``, which holds zeros, images in a fixed order."""
 
 
 class Transforming(Algorithm, Protocol):

@@ -50,6 +50,7 @@ class Winograd:
     name = "winograd"
     engine = "numpy"
     direct = False
+    bands = False
 
     def forward(
         self,
