@@ -53,7 +53,7 @@ def right(direction: str) -> Array:
 def test_names_and_numbers(direction: str) -> None:
     plan = plan_of(direction)
     assert plan.algorithm in npconv.algorithms()
-    assert plan.engine == "numpy"
+    assert plan.engine == REGISTRY[plan.algorithm].engine == "compiled"
     assert 0 < plan.workspace_bytes <= 64 * 2**20
     terms = {"forward": 18, "input_grad": 27, "kernel_grad": 2 * Y[2] * Y[3]}[direction]
     assert 1 < plan.error_growth <= terms + 1
@@ -75,14 +75,17 @@ def test_print_shows_every_candidate(direction: str) -> None:
         assert f"{other.error_growth:.4g}" in line
     for head in ("algorithm", "ms/image", "products", "workspace", "growth"):
         assert head in text
-    assert f"{plan.algorithm} on the numpy engine, accuracy 'standard'" in text
+    assert f"{plan.algorithm} on the compiled engine, accuracy 'standard'" in text
     assert "workspace: at most 64 MiB (workspace_limit)" in text
     assert "depends neither on the batch it is in nor on threads" in text
 
 
 def test_print_says_so_when_nothing_holds_blas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blas, "_libraries", list)
-    assert "but BLAS, which nothing holds to one thread, may add in another order" in str(plan_of())
+    assert "but BLAS, which nothing holds to one thread, may add in another order" in str(
+        plan_of(algorithm="im2col")
+    )
+    assert "BLAS" not in str(plan_of(algorithm="direct"))
 
 
 def test_print_gives_the_reason_of_who_cannot_serve() -> None:
@@ -256,7 +259,7 @@ def test_foreign_packed_kernels_are_refused() -> None:
 
 # --- settings ------------------------------------------------------------------------------
 
-DEFAULTS = {"engine": "numpy", "workspace_limit": 64 * 2**20, "accuracy": "standard"}
+DEFAULTS = {"engine": "compiled", "workspace_limit": 64 * 2**20, "accuracy": "standard"}
 
 
 def in_force() -> dict[str, Any]:

@@ -158,7 +158,7 @@ class Plan:
             NOTES.format(
                 limit=c.settings.workspace_limit / 2**20,
                 threads="one tile" if c.threads == 1 else f"{c.threads} tiles",
-                unless="" if can_hold() else NOT_HELD,
+                unless="" if can_hold() or self.engine == "compiled" else NOT_HELD,
             ),
         ]
         return "\n".join(lines)
