@@ -115,6 +115,11 @@ class Pool(NamedTuple):
         return len(self.windows)
 
     @property
+    def space(self) -> tuple[int, ...]:
+        """Spatial input size, what is cropped included."""
+        return tuple(self.shape[place] for place in self.order[2:])
+
+    @property
     def out(self) -> tuple[int, ...]:
         """Spatial output size."""
         return tuple(window.axis.out for window in self.windows)

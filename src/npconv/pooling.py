@@ -1,28 +1,25 @@
 """Max and average pooling of any rank, each beside its adjoint.
 
-Seen through one kernel position, all windows together are a strided slice of the input
-(`Axis.seen`). So a pooling is one pass over such a slice per kernel position, and never
-a view of every window, whose reduction over two short axes is 6 to 8 times slower.
+Here is the gate: arrays are checked, shapes and options become a `Pool`, and one place chooses
+the engine, `npconv.pool_loops` or `npconv.compiled.pooling`.
 
-Windows never read padding: the slices hold elements only. That one rule gives every
-form its meaning. In max, padding never wins; in the average, it adds nothing to the sum
-and counts in the divisor if asked to; a crop is a smaller input; and the last window of
-``ceil_mode`` hangs over the edge.
+Windows never read padding. That one rule gives every form its meaning: in max, padding never
+wins; in the average, it adds nothing to the sum and counts in the divisor if asked to; a crop
+is a smaller input; and the last window of ``ceil_mode`` hangs over the edge.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from npconv import pool_loops
 from npconv.arrays import as_array
-from npconv.axis import Axis
+from npconv.compiled import why_missing
 from npconv.errors import DTypeError
-from npconv.numbers import DType
-from npconv.pool_geometry import Pool, Tile, positions
+from npconv.pool_geometry import Pool
+from npconv.pool_loops import is_float
 from npconv.problem import Array
+from npconv.settings import current_settings
 
 
 def max_pool(
@@ -83,16 +80,8 @@ def max_pool(
     """
     x = _real("input", input)
     pool = Pool.of(x.shape, kernel_size, stride, padding, dilation, ceil_mode, layout)
-    result, y = pool.new_output(x.dtype)
-    result[...] = _lowest(x.dtype)
-    x = pool.crop(x)
-    for at_x, at_y, axes in pool.tiles():
-        x_tile, y_tile = x[at_x], y[at_y]
-        with np.errstate(invalid="ignore"):  # bfloat16 warns of NaN, as NumPy's own do not
-            for _, outputs, inputs in positions(axes):
-                best = y_tile[outputs]
-                np.maximum(best, x_tile[inputs], out=best)
-    return result
+    y: Array = _engine(pool, x).largest(pool, x)
+    return y
 
 
 def max_pool_with_indices(
@@ -134,19 +123,8 @@ def max_pool_with_indices(
     """
     x = _real("input", input)
     pool = Pool.of(x.shape, kernel_size, stride, padding, dilation, ceil_mode, layout)
-    result, y = pool.new_output(x.dtype)
-    found, indices = pool.new_output(np.dtype(np.int64))
-    found[...] = -1
-    x = pool.crop(x)
-    for at_x, at_y, axes in pool.tiles():
-        y[at_y], winner = _winners(x[at_x], axes)
-        for code, outputs, inputs in positions(axes):
-            np.copyto(
-                indices[at_y][outputs],
-                pool.places(at_x, inputs),
-                where=winner[outputs] == code,
-            )
-    return result, found
+    found = _engine(pool, x).largest_with_places(pool, x)
+    return found or pool_loops.largest_with_places(pool, x)
 
 
 def max_pool_backward(
@@ -189,20 +167,8 @@ def max_pool_backward(
     x, dy = _real("input", input), _real("grad_output", grad_output)
     pool = Pool.of(x.shape, kernel_size, stride, padding, dilation, ceil_mode, layout)
     pool.check_grad(dy)
-    dtype = dy.dtype
-    result, dx = pool.new_input_grad(_wide(dtype))
-    x, dy = pool.crop(x), pool.view(dy)
-    for at_x, at_y, axes in pool.tiles():
-        _, winner = _winners(x[at_x], axes)
-        dx_tile, dy_tile = dx[at_x], np.ascontiguousarray(dy[at_y])
-        # A product is 5 times faster than `where`, but 0 * Inf would be NaN.
-        finite = bool(np.isfinite(dy_tile).all())
-        for code, outputs, inputs in positions(axes):
-            won, share = winner[outputs] == code, dy_tile[outputs]
-            gained = share * won if finite else np.where(won, share, dtype.type(0))
-            part = dx_tile[inputs]
-            np.add(part, gained, out=part)
-    return result.astype(dtype, copy=False)
+    dx = _engine(pool, x, dy).largest_grad(pool, dy, x)
+    return pool_loops.largest_grad(pool, dy, x) if dx is None else dx
 
 
 def avg_pool(
@@ -254,19 +220,8 @@ def avg_pool(
     """
     x = _real("input", input)
     pool = Pool.of(x.shape, kernel_size, stride, padding, dilation, ceil_mode, layout)
-    dtype = _mean_dtype(x.dtype)
-    result, y = pool.new_output(dtype)
-    x = pool.crop(x)
-    counts = [window.counts(count_include_pad) for window in pool.windows]
-    for at_x, at_y, axes in pool.tiles():
-        x_tile = x[at_x]
-        total = np.zeros(y[at_y].shape, _wide(dtype))
-        for _, outputs, inputs in positions(axes):
-            part = total[outputs]
-            np.add(part, x_tile[inputs], out=part)
-        with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN the docstring promises
-            y[at_y] = total / _window_sizes(counts, at_y, total.dtype)
-    return result
+    y: Array = _engine(pool, x).mean(pool, x, bool(count_include_pad))
+    return y
 
 
 def avg_pool_backward(
@@ -311,77 +266,22 @@ def avg_pool_backward(
     x, dy = _real("input", input), _real("grad_output", grad_output)
     pool = Pool.of(x.shape, kernel_size, stride, padding, dilation, ceil_mode, layout)
     pool.check_grad(dy)
-    dtype = _mean_dtype(dy.dtype)
-    result, dx = pool.new_input_grad(_wide(dtype))
-    dy = pool.view(dy)
-    counts = [window.counts(count_include_pad) for window in pool.windows]
-    for at_x, at_y, axes in pool.tiles():
-        # A window without elements has no one to share with; 1 spares it a division by 0.
-        sizes = np.maximum(_window_sizes(counts, at_y, dx.dtype), 1)
-        share: Array = dy[at_y] / sizes
-        dx_tile = dx[at_x]
-        for _, outputs, inputs in positions(axes):
-            part = dx_tile[inputs]
-            np.add(part, share[outputs], out=part)
-    return result.astype(dtype, copy=False)
+    dx: Array = _engine(pool, dy).mean_grad(pool, dy, bool(count_include_pad))
+    return dx
 
 
-def _winners(x: Array, axes: tuple[Axis, ...]) -> tuple[Array, Array]:
-    """Find the maximum of every window, and the code of the kernel position that saw it.
+def _engine(pool: Pool, *arrays: Array) -> Any:
+    """Choose who computes: the compiled engine where it is asked for and can serve."""
+    if current_settings().engine == "compiled" and not why_missing():
+        from npconv.compiled import pooling as compiled
 
-    Masked assignments would say this more simply, but take 10 times as long as the
-    arithmetic here: their branches follow the data.
-    """
-    shape = (*x.shape[: x.ndim - len(axes)], *(axis.out for axis in axes))
-    where = positions(axes)
-    best = np.full(shape, _lowest(x.dtype), x.dtype)
-    # 0 is the code of nobody: a window without elements.
-    winner = np.zeros(shape, np.min_scalar_type(where[-1][0] if where else 0))
-    has_nan = _is_float(x.dtype) and bool(np.isnan(x).any())
-    for code, outputs, inputs in where:
-        # One strided pass to gather; all that follows then runs over contiguous memory.
-        seen = np.ascontiguousarray(x[inputs])
-        held, holder = best[outputs], winner[outputs]
-        # Strict, so that the first of equals stays; but -inf, too, wins against nobody.
-        with np.errstate(invalid="ignore"):  # bfloat16 warns of NaN, as NumPy's own do not
-            wins = (seen > held) | (holder == 0)
-            if has_nan:
-                wins |= np.isnan(seen) & ~np.isnan(held)
-            np.maximum(held, seen, out=held)
-        np.maximum(holder, wins * winner.dtype.type(code), out=holder)  # codes increase
-    return best, winner
-
-
-def _window_sizes(counts: Sequence[Array], at_y: Tile, dtype: DType) -> Array:
-    """Multiply the counts per axis to the divisors of a tile's windows."""
-    sizes: Array = np.ones((), dtype)
-    for axis_counts, outputs in zip(counts, at_y[2:], strict=True):
-        sizes = sizes[..., None] * axis_counts[outputs].astype(dtype)
-    return sizes
+        if compiled.why_not(pool, *(array.dtype for array in arrays)) is None:
+            return compiled
+    return pool_loops
 
 
 def _real(name: str, value: Any) -> Array:
     array = as_array(name, value)
-    if array.dtype.kind not in "bui" and not _is_float(array.dtype):
+    if array.dtype.kind not in "bui" and not is_float(array.dtype):
         raise DTypeError(f"{name} must hold real numbers to be pooled, not {array.dtype}")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
-
-
-def _is_float(dtype: DType) -> bool:
-    return dtype.kind == "f" or dtype.name == "bfloat16"  # whose kind is V, of extensions
-
-
-def _lowest(dtype: DType) -> Any:
-    """Where a maximum starts from."""
-    if _is_float(dtype):
-        return -np.inf
-    return False if dtype.kind == "b" else np.iinfo(dtype).min
-
-
-def _mean_dtype(dtype: DType) -> DType:
-    return dtype if _is_float(dtype) else np.dtype(np.float64)
-
-
-def _wide(dtype: DType) -> DType:
-    """Choose the dtype sums are formed in."""
-    return np.dtype(np.float32) if dtype.name in ("float16", "bfloat16") else dtype

@@ -54,7 +54,12 @@ def _kernel_grad(windows: Sliding, dtype: str) -> list[Step]:
     work = windows.per_row * windows.most_rows * len(outers) // (each * len(bands)) + 1
     items, chunk = channels * each * len(bands), max(1, PART // (work * max(problem.N, 1)))
     told = {words.CHUNK: chunk, words.ITEMS: items, words.SIZE: channels * problem.taps}
-    tables = {words.BAND_TABLE: bands, words.OUTER_TABLE: outers, words.PLANE_TABLE: planes}
+    tables = {
+        words.BAND_TABLE: bands,
+        words.OUTER_TABLE: outers,
+        words.PLANE_TABLE: planes,
+        words.NOTHING: np.zeros((1, problem.size[-1]), dtype),
+    }
     shape, _, _ = shape_of(windows.rows, windows.columns)
     variant = "depthwise_grad", dtype, shape
     steps = [windows.step_of(variant, told, tables, -(-items // chunk))]

@@ -127,6 +127,7 @@ class Sliding(NamedTuple):
     columns: Columns
     x: Strides
     y: Strides
+    places: Strides = ()  # for pooling, how far apart neighbours are called along each axis
 
     @property
     def per_row(self) -> int:
@@ -152,6 +153,8 @@ class Sliding(NamedTuple):
                 phase.unit if self.rows.taps > 1 else phase.step,
                 self.kernel.at(-2, phase.taps[0]) if phase.taps else 0,
                 self.kernel.between(-2, phase.taps),
+                phase.first + p * phase.apart,
+                phase.apart,
             ]
             for phase in self.rows.phases
             for p in range(0, phase.number, count)
@@ -165,20 +168,20 @@ class Sliding(NamedTuple):
         for place in product(*map(_outer_places, self.problem.axes[:-2])):
             begin = len(planes)
             for taps in product(*(seen for _, seen in place)):
-                there, at, w = 1, 0, 0
+                there, at, w, name = 1, 0, 0, 0
                 for axis, (r, t) in enumerate(taps):
                     there &= 0 <= t < self.problem.size[axis]
                     at += t * self.x[3 + axis]
                     w += self.kernel.at(axis, r)
-                for record in inner:
-                    more = record[words.AT] + at, there, *record[2:4], record[words.PLANE_W] + w
-                    planes.append([*more])
+                    name += t * self.places[axis] if self.places else 0
+                for c_at, row, column, inner_w in inner:
+                    planes.append([c_at + at, there, row, column, inner_w + w, name])
             to = sum(p * stride for (p, _), stride in zip(place, self.y[3:], strict=False))
             outers.append([to, begin, len(planes)])
         return planes, outers
 
     def _inner_planes(self) -> list[list[int]]:
-        """List what is not unrolled of one position of the kernel's outer axes."""
+        """List what is not unrolled of one position of the outer axes: AT, ROW_AT and so on."""
         phase, column = self.rows.phases[0], self.columns.phases[0]
         rows = range(len(phase.taps) if self.rows.taps == 1 else 1)
         width = self.columns.taps
@@ -188,7 +191,6 @@ class Sliding(NamedTuple):
         return [
             [
                 c * self.x[2],
-                1,
                 r * phase.unit,
                 s * column.unit,
                 c * self.problem.taps + r * down + s * across,
@@ -196,22 +198,30 @@ class Sliding(NamedTuple):
             for c, r, s in product(range(self.problem.C), rows, columns)
         ]
 
-    def step(self, module: str, dtype: str, more: dict[int, int]) -> Step:
-        """Prepare a step whose items are bands of outputs; the kernel is told ``more``."""
+    def step(self, module: str, dtype: str, more: dict[int, Any], *, padding: float = 0.0) -> Step:
+        """Prepare a step whose items are bands of outputs; the kernel is told ``more``.
+
+        Arrays are tables, told by their addresses.
+        """
         (planes, outers), rows = self.planes(), PART // self.per_row // 7 * 7
         count = min(self.most_rows, max(7, rows))
         bands = self.bands(count)
         items = self.problem.N * self.problem.G * self.problem.K * len(outers) * len(bands)
         chunk = max(1, PART // (self.per_row * count))
-        told = {words.CHUNK: chunk, words.ITEMS: items, **more}
+        told = {words.CHUNK: chunk, words.ITEMS: items}
+        told |= {word: value for word, value in more.items() if isinstance(value, int)}
         one = "one" if len(outers) == len(planes) == 1 else "many"
         apart = "apart" if self.columns.apart else "whole"
-        variant = module, dtype, shape_of(self.rows, self.columns)[0], one, apart
-        tables = {words.BAND_TABLE: bands, words.OUTER_TABLE: outers, words.PLANE_TABLE: planes}
-        return self.step_of(variant, told, tables, -(-items // chunk))
+        name, *variant = module.split(".")
+        variant += [dtype, shape_of(self.rows, self.columns)[0], one, apart]
+        tables = {word: value for word, value in more.items() if word not in told}
+        tables |= {words.BAND_TABLE: bands, words.OUTER_TABLE: outers, words.PLANE_TABLE: planes}
+        nothing = np.full((1, self.problem.size[-1]), padding, dtype)
+        tables[words.NOTHING] = nothing
+        return self.step_of((name, *variant), told, tables, -(-items // chunk))
 
     def step_of(
-        self, variant: tuple[str, ...], more: dict[int, int], tables: dict[int, Any], parts: int
+        self, kernel: tuple[str, ...], more: dict[int, int], tables: dict[int, Any], parts: int
     ) -> Step:
         """Prepare a step of these parts, told all that the windows are."""
         problem, columns = self.problem, self.columns
@@ -222,7 +232,7 @@ class Sliding(NamedTuple):
             words.BANDS: len(tables[words.BAND_TABLE]),
             words.OUTERS: len(tables[words.OUTER_TABLE]),
             words.X_N: self.x[0], words.X_G: self.x[1],
-            words.X_PITCH: self.x[-2] * np.dtype(variant[1]).itemsize,
+            words.X_PITCH: self.x[-2] * tables[words.NOTHING].itemsize,
             words.Y_N: self.y[0], words.Y_G: self.y[1], words.Y_K: self.y[2],
             words.HEIGHT: problem.size[-2], words.WIDTH: problem.size[-1],
             words.NUMBER: max(phase.number for phase in columns.phases),
@@ -237,13 +247,8 @@ class Sliding(NamedTuple):
         }  # fmt: skip
         for f, phase in enumerate(columns.phases):
             told[words.W_COLUMN + f] = self.kernel.at(-1, phase.taps[0]) if phase.taps else 0
-        nothing = np.zeros((1, problem.size[-1]), variant[1])
-        tables = {
-            **tables,
-            words.READ_TABLE: [[read - first for read in every]],
-            words.NOTHING: nothing,
-        }
-        return _with_tables(variant, told, tables, parts)
+        tables = {**tables, words.READ_TABLE: [[read - first for read in every]]}
+        return with_tables(kernel, told, tables, parts)
 
     @property
     def column_step(self) -> int:
@@ -263,7 +268,7 @@ def _outer_places(axis: Axis) -> list[tuple[int, list[tuple[int, int]]]]:
     return sorted(found)
 
 
-def _with_tables(
+def with_tables(
     kernel: tuple[str, ...], told: dict[int, int], tables: dict[int, Any], parts: int
 ) -> Step:
     """Prepare a step whose constants keep its tables alive: one array holds them all."""
@@ -280,7 +285,9 @@ def _with_tables(
     return Step(address_of(*kernel), memory[:count], memory.ctypes.data, parts, ())
 
 
-def sliding(problem: ConvProblem, turned: bool, x: Strides, y: Strides) -> Iterator[Sliding]:
+def sliding(
+    problem: ConvProblem, turned: bool, x: Strides, y: Strides, places: Strides = ()
+) -> Iterator[Sliding]:
     """Cut a problem into the windows of its steps. Strides count elements, the last is 1."""
     if problem.rank == 1:  # one row
         problem = problem._replace(axes=(Axis(1, 1), *problem.axes))
@@ -289,4 +296,4 @@ def sliding(problem: ConvProblem, turned: bool, x: Strides, y: Strides) -> Itera
         kernel, worth = Kernel(problem.kernel, turned), problem.one_image.products >= WORTHWHILE
         for columns in columns_of(problem.axes[-1], unrolled=worth):
             for rows in rows_of(problem.axes[-2], columns, unrolled=worth):
-                yield Sliding(problem, kernel, rows, columns, x, y)
+                yield Sliding(problem, kernel, rows, columns, x, y, places)

@@ -13,12 +13,20 @@ from npconv.compiled.blocks import CALL_WORDS
 ) = range(CALL_WORDS, CALL_WORDS + 31)  # fmt: skip
 # W_COLUMN is the first of as many as there are phases of columns.
 MOST_PHASES = 4
+# Pooling is told these instead: how many elements windows have along each axis (as numbers of
+# the dtype), the places of inputs, which words say where operands are, and for the gradient
+# how many rows there are and how many elements an image has.
+(
+    OUTER_SIZES, ROW_SIZES, COLUMN_SIZES, PLACE_FIRST, PLACE_ROW, PLACE_COLUMN, SOURCE, TARGET,
+    ROWS, IMAGE,
+) = range(W_COLUMN + MOST_PHASES, W_COLUMN + MOST_PHASES + 10)  # fmt: skip
 
 # A band: where its first row goes and each next one, how many, what row they read through the
-# first kernel row, how far the next output row reads and the next kernel row, its weights.
-ROW_TO, PITCH, COUNT, READ, STEP, UNIT, W_AT, W_STEP, BAND_WORDS = range(9)
+# first kernel row, how far the next output row reads and the next kernel row, its weights, and
+# which output rows they are.
+ROW_TO, PITCH, COUNT, READ, STEP, UNIT, W_AT, W_STEP, ROW, ROW_APART, BAND_WORDS = range(11)
 # A position of the outer axes: where it goes, and its planes.
 TO, BEGIN, END, OUTER_WORDS = range(4)
 # A plane: where it lies, whether it is there at all or padding, how many rows and columns
-# further it reads, its weights.
-AT, IS_THERE, ROW_AT, COLUMN_AT, PLANE_W, PLANE_WORDS = range(6)
+# further it reads, its weights, and its place among the input's elements.
+AT, IS_THERE, ROW_AT, COLUMN_AT, PLANE_W, PLACE, PLANE_WORDS = range(7)

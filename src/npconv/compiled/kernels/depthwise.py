@@ -26,7 +26,7 @@ from npconv.compiled.kernels.sliding import (
     is_inside,
     lines_of,
     plane_at,
-    store_row,
+    store_outputs,
     words_at,
 )
 
@@ -145,7 +145,7 @@ class _Block:
                     self.add(b, sums, j, *plane(i), whole)
             for p in range(self.outputs):
                 values = [b.fadd(sums[p, f], added) for f in phases]
-                self.store(b, block, band, y, p, values, j, whole)
+                store_outputs(b, V, (block, band), values, (y, p), j, self.apart, whole=whole)
 
         with loop(b, I64(0), word(words.NUMBER), V.lanes) as j:
             inside = is_inside(b, self.shape, V, word, j)
@@ -175,17 +175,3 @@ class _Block:
                     number = b.load(at(b, self.vectors.kind, w, place))
                     found[r, f, s] = self.vectors.broadcast(b, number)
         return found
-
-    def store(
-        self, b: Any, block: Any, band: Any, y: Any, p: int, values: list[Any], j: Any, whole: bool
-    ) -> None:
-        """Write a row's outputs."""
-        V, word = self.vectors, words_at(b, block)
-        pitch = b.mul(words_at(b, band)(words.PITCH), I64(V.item))
-        row = b.add(y, b.mul(pitch, I64(p)))
-        if self.apart:
-            (value,) = values
-            apart, mask = word(words.OUT_STEP), V.between(b, j, I64(0), word(words.NUMBER))
-            V.scatter(b, value, row, b.mul(j, apart), apart, mask)
-        else:
-            store_row(b, V, values, row, j, word(words.OUT_WIDTH), whole=whole)

@@ -33,6 +33,7 @@ class Vectors:
         self.number, self.kind = KINDS[dtype]
         self.item, self.lanes = ITEM[dtype], lanes_of(dtype)
         self.vector = ir.VectorType(self.kind, self.lanes)
+        self.integers = ir.VectorType(I32, self.lanes)
         self.mask = ir.VectorType(ir.IntType(1), self.lanes)
         self.name = f"v{self.lanes}f{8 * self.item}"
 
@@ -73,6 +74,11 @@ class Vectors:
             for end in (low, high)
         )
         return b.and_(b.icmp_signed(">=", iota, first), b.icmp_signed("<", iota, stop))
+
+    def any(self, b: Any, mask: Any) -> Any:
+        """Say whether any lane is set."""
+        bits = b.bitcast(mask, ir.IntType(self.lanes))
+        return b.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
 
     # ---- memory ------------------------------------------------------------------------
 
@@ -123,6 +129,14 @@ class Vectors:
         )
         places = b.add(first, b.mul(iota, apart))
         return b.inttoptr(places, ir.VectorType(self.kind.as_pointer(), self.lanes))
+
+    def store_integers(self, b: Any, value: Any, address: Any, index: Any, mask: Any) -> None:
+        """Write a vector of 32-bit integers as one of 64 bits, where the mask says so."""
+        wide = ir.VectorType(I64, self.lanes)
+        place = b.bitcast(at(b, I64, address, index), wide.as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [wide, place.type, I32, self.mask])
+        store = declared(b, kind, f"llvm.masked.store.v{self.lanes}i64.p0")
+        b.call(store, [b.sext(value, wide), place, I32(8), mask])
 
     # ---- shuffles ----------------------------------------------------------------------
 
@@ -187,9 +201,9 @@ def loop(b: Any, start: Any, stop: Any, step: int = 1) -> Iterator[Any]:
 class Held:
     """Vectors that change, in registers: LLVM makes them so."""
 
-    def __init__(self, b: Any, vectors: Vectors, names: Sequence[Any]) -> None:
+    def __init__(self, b: Any, vectors: Vectors, names: Sequence[Any], kind: Any = None) -> None:
         once: Any = cgutils.alloca_once
-        self._places = {name: once(b, vectors.vector) for name in names}
+        self._places = {name: once(b, kind or vectors.vector) for name in names}
         self._builder = b
 
     def __getitem__(self, name: Any) -> Any:

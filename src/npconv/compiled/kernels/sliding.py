@@ -90,15 +90,17 @@ def each_seen(
     use: Callable[[int, int, int, int, Any], None],
     *,
     whole: bool,
+    in_order: bool = False,
 ) -> None:
     """Load what vectors of outputs see; ``use(p, r, phase, s, x)`` for each that sees it.
 
-    Where not ``whole``, columns beyond the row are not read but ``fill``.
+    Where not ``whole``, columns beyond the row are not read but ``fill``. ``in_order`` goes
+    through the kernel's elements row by row.
     """
     load = _Loads(b, shape, vectors, lines, j, fill, whole)
     columns = [(f, s) for f, phase in enumerate(shape.columns) for s in range(len(phase))]
     pairs = [(i, f, s) for f, s in columns for i in shape.unit_rows(outputs)]
-    if 1 < shape.step <= FEW:
+    if in_order or 1 < shape.step <= FEW:
         pairs.sort()  # what columns share is in registers, but not of all rows at once
     for i, f, s in pairs:
         x = load(i, f, s)
@@ -148,17 +150,30 @@ class _Loads:
         return V.gather(b, row, index, I64(apart), self.masks[place], self.fill)
 
 
-def store_row(
-    b: Any, vectors: Vectors, values: Sequence[Any], row: Any, j: Any, width: Any, *, whole: bool
-) -> None:
-    """Store outputs ``j`` and on of each phase, interleaved; none at ``width`` or beyond."""
+def store_outputs(
+    b: Any, vectors: Vectors, records: tuple[Any, Any], values: Sequence[Any],
+    place: tuple[Any, int], j: Any, apart: bool, *, whole: bool,
+) -> None:  # fmt: skip
+    """Store outputs ``j`` and on of each phase in row ``p`` of a block; ``place`` is (y, p).
+
+    Phases are interleaved; of a lone phase among many, numbers are written one by one.
+    """
+    (block, band), (y, p) = records, place
+    word = words_at(b, block)
+    pitch = b.mul(words_at(b, band)(words.PITCH), I64(vectors.item))
+    row = b.add(y, b.mul(pitch, I64(p)))
+    if apart:
+        step, mask = word(words.OUT_STEP), vectors.between(b, j, I64(0), word(words.NUMBER))
+        vectors.scatter(b, values[0], row, b.mul(j, step), step, mask)
+        return
     start = b.mul(j, I64(len(values)))
     for k, value in enumerate(vectors.interleaved(b, values)):
         index = b.add(start, I64(k * vectors.lanes))
         if whole:
             vectors.store(b, value, row, index)
         else:
-            vectors.store_some(b, value, row, index, vectors.between(b, index, I64(0), width))
+            mask = vectors.between(b, index, I64(0), word(words.OUT_WIDTH))
+            vectors.store_some(b, value, row, index, mask)
 
 
 def either(b: Any, condition: Any, emit: Callable[[bool], None]) -> None:

@@ -1,0 +1,208 @@
+"""Pooling: the largest element, or the sum, of what windows that slide along rows see.
+
+The loops are those of depthwise convolution without its weights; see there for the words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import njit, types
+
+from npconv.compiled import words
+from npconv.compiled.blocks import FLAGS, SECOND
+from npconv.compiled.kernels.lanes import ITEM, Held, Vectors, loop
+from npconv.compiled.kernels.memory import I32, I64, at, emitted, get_int, getter
+from npconv.compiled.kernels.sliding import (
+    Shape,
+    each_seen,
+    either,
+    is_inside,
+    lines_of,
+    plane_at,
+    store_outputs,
+    words_at,
+)
+
+ROWS = 4  # output rows at a time
+
+
+def make(what: str, dtype: str, shape: str, planes: str, apart: str) -> Callable[..., None]:
+    """Make the kernel that gives ``max``, ``places`` of it too, ``mean`` or ``sum``."""
+    item, get = ITEM[dtype], getter(dtype)
+    blocks = [_KINDS[what](dtype, shape, rows, apart == "apart") for rows in (1, 2, ROWS)]
+    one, two, four = (emitted(e.emit, [types.int64] * 9 + [e.vectors.number]) for e in blocks)
+
+    @njit
+    def rows(
+        block: int, x: int, y: int, places: int, band: int, begin: int, end: int, size: Any
+    ) -> None:
+        """Compute a band of rows, a few at a time."""
+        count, read = get_int(band, words.COUNT), get_int(band, words.READ)
+        p = 0
+        while p < count:
+            here, left = read + p * get_int(band, words.STEP), count - p
+            to = y + p * get_int(band, words.PITCH) * item
+            where = places + p * get_int(band, words.PITCH) * 8
+            if left >= ROWS:
+                four(block, x, to, where, band, here, begin, end, p, size)
+                p += ROWS
+            elif left >= 2:
+                two(block, x, to, where, band, here, begin, end, p, size)
+                p += 2
+            else:
+                one(block, x, to, where, band, here, begin, end, p, size)
+                p += 1
+
+    def kernel(block: int, part: int, worker: int) -> None:
+        chunk, items = get_int(block, words.CHUNK), get_int(block, words.ITEMS)
+        bands, outers = get_int(block, words.BANDS), get_int(block, words.OUTERS)
+        G, sizes = get_int(block, words.G), get_int(block, words.OUTER_SIZES)
+        source = get_int(block, get_int(block, words.SOURCE))
+        target = get_int(block, get_int(block, words.TARGET))
+        for number in range(part * chunk, min(part * chunk + chunk, items)):
+            rest, at_band = number // bands, number % bands
+            rest, at_outer = rest // outers, rest % outers
+            n, g = rest // G, rest % G
+            band = get_int(block, words.BAND_TABLE) + 8 * words.BAND_WORDS * at_band
+            outer = get_int(block, words.OUTER_TABLE) + 8 * words.OUTER_WORDS * at_outer
+            x = n * get_int(block, words.X_N) + g * get_int(block, words.X_G)
+            y = n * get_int(block, words.Y_N) + g * get_int(block, words.Y_G)
+            y += get_int(outer, words.TO) + get_int(band, words.ROW_TO)
+            rows(
+                block,
+                source + x * item,
+                target + y * item,
+                get_int(block, SECOND) + y * 8,
+                band,
+                get_int(outer, words.BEGIN),
+                get_int(outer, words.END),
+                get(sizes, at_outer),
+            )
+
+    return kernel
+
+
+class _Block:
+    """Writes the code of so many rows of outputs."""
+
+    start = 0.0  # what reductions begin with, and what padding is
+    marks = False
+
+    def __init__(self, dtype: str, shape: str, outputs: int, apart: bool) -> None:
+        self.vectors, self.shape, self.outputs = Vectors(dtype), Shape.of(shape), outputs
+        self.apart = apart
+
+    def emit(
+        self, b: Any, block: Any, x: Any, y: Any, places: Any, band: Any, read: Any,
+        begin: Any, end: Any, first: Any, size: Any,
+    ) -> None:  # fmt: skip
+        V, word = self.vectors, words_at(b, block)
+        phases, nothing = range(len(self.shape.columns)), V.constant(self.start)
+        names = [(p, f) for p in range(self.outputs) for f in phases]
+        best = Held(b, V, names)
+        marks = Held(b, V, names, V.integers) if self.marks else None
+
+        def outputs(j: Any, whole: bool) -> None:
+            best.fill(nothing)
+            if marks:
+                marks.fill(ir.Constant(V.integers, [-1] * V.lanes))
+            with loop(b, begin, end) as i:
+                at_plane = plane_at(b, block, i)
+                lines = lines_of(
+                    b, self.shape, V.item, block, band, at_plane, x, read, self.outputs
+                )
+                names = self.names(b, block, band, at_plane, lines, read, j) if marks else None
+
+                def use(p: int, r: int, f: int, s: int, value: Any) -> None:
+                    row = p * self.shape.apart + r
+                    self.take(b, best, marks, (p, f), value, names and names(row, f, s))
+
+                each_seen(
+                    b, self.shape, V, lines, j, self.outputs, nothing, use,
+                    whole=whole, in_order=True,
+                )  # fmt: skip
+            for p in range(self.outputs):
+                row = b.add(first, I64(p))
+                values = [self.finish(b, block, band, best[p, f], j, row, size) for f in phases]
+                store_outputs(b, V, (block, band), values, (y, p), j, self.apart, whole=whole)
+                if marks:
+                    self.store_places(b, block, band, marks[p, 0], places, p, j)
+
+        with loop(b, I64(0), word(words.NUMBER), V.lanes) as j:
+            either(b, is_inside(b, self.shape, V, word, j), lambda whole: outputs(j, whole))
+
+    def take(self, b: Any, best: Held, marks: Held | None, name: Any, x: Any, mark: Any) -> None:
+        """Add an element to a sum."""
+        best[name] = b.fadd(best[name], x)
+
+    def finish(self, b: Any, block: Any, band: Any, value: Any, j: Any, row: Any, size: Any) -> Any:
+        """Give the output of what was held."""
+        return value
+
+    def names(
+        self, b: Any, block: Any, band: Any, plane: Any, lines: Any, read: Any, j: Any
+    ) -> Callable[[int, int, int], Any]:
+        """Give a function that says for a row and column of the window what its places are."""
+        V, word, of_plane = self.vectors, words_at(b, block), words_at(b, plane)
+        start = b.add(word(words.PLACE_FIRST), of_plane(words.PLACE))
+        unit = words_at(b, band)(words.UNIT)
+        read = b.add(read, of_plane(words.ROW_AT))
+        column = b.trunc(word(words.PLACE_COLUMN), I32)
+        iota = ir.Constant(V.integers, [self.shape.step * i for i in range(V.lanes)])
+        along = b.mul(iota, V.broadcast(b, column))
+
+        def name(i: int, f: int, s: int) -> Any:
+            row = b.mul(b.add(read, b.mul(unit, I64(i))), word(words.PLACE_ROW))
+            at_column = b.add(b.mul(j, I64(self.shape.step)), lines.reads[f][s])
+            place = b.add(b.add(start, row), b.mul(at_column, word(words.PLACE_COLUMN)))
+            return b.add(along, V.broadcast(b, b.trunc(place, I32)))
+
+        return name
+
+    def store_places(
+        self, b: Any, block: Any, band: Any, marks: Any, places: Any, p: int, j: Any
+    ) -> None:
+        """Write places as 64-bit integers; tell of windows that found nothing above -inf."""
+        V, word = self.vectors, words_at(b, block)
+        inside = V.between(b, j, I64(0), word(words.NUMBER))
+        pitch = b.mul(words_at(b, band)(words.PITCH), I64(8))
+        row = b.add(places, b.mul(pitch, I64(p)))
+        V.store_integers(b, marks, row, j, inside)
+        nobody = b.icmp_signed("<", marks, ir.Constant(V.integers, [0] * V.lanes))
+        with b.if_then(V.any(b, b.and_(nobody, inside))):
+            b.store(I64(1), at(b, I64, word(FLAGS)))
+
+
+class _Max(_Block):
+    start = -math.inf
+
+    def take(self, b: Any, best: Held, marks: Held | None, name: Any, x: Any, mark: Any) -> None:
+        """Keep the larger: the first of equals, and the first NaN for good."""
+        held = best[name]
+        larger = b.fcmp_unordered(">", x, held)  # or either is NaN
+        wins = b.and_(larger, b.fcmp_ordered("ord", held, held))
+        best[name] = b.select(wins, x, held)
+        if marks:
+            marks[name] = b.select(wins, mark, marks[name])
+
+
+class _Places(_Max):
+    marks = True
+
+
+class _Mean(_Block):
+    def finish(self, b: Any, block: Any, band: Any, value: Any, j: Any, row: Any, size: Any) -> Any:
+        """Divide by the number of elements: a product of one for each axis."""
+        V, word, of_band = self.vectors, words_at(b, block), words_at(b, band)
+        row = b.add(b.mul(row, of_band(words.ROW_APART)), of_band(words.ROW))
+        size = b.fmul(size, b.load(at(b, V.kind, word(words.ROW_SIZES), row)))
+        # The table goes on for a vector beyond the last column.
+        columns = V.load(b, word(words.COLUMN_SIZES), j)
+        return b.fdiv(value, b.fmul(columns, V.broadcast(b, size)))
+
+
+_KINDS: dict[str, type[_Block]] = {"sum": _Block, "max": _Max, "places": _Places, "mean": _Mean}
