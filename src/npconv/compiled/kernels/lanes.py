@@ -42,6 +42,13 @@ class Lanes:
         """Store a vector."""
         builder.store(value, self.at(builder, address, offset), align=self.itemsize)
 
+    def prefetch(self, builder: Any, address: Any, offset: Any = 0) -> None:
+        """Call a vector into the cache; where there is no memory, nothing happens."""
+        kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
+        pointer = builder.bitcast(self.at(builder, address, offset), I8.as_pointer())
+        call = declared(builder, kind, "llvm.prefetch.p0i8")
+        builder.call(call, [pointer, I32(0), I32(3), I32(1)])
+
     def load_some(self, builder: Any, mask: Any, address: Any, offset: Any = 0) -> Any:
         """Load the lanes of a mask; the others are not read, but zeros."""
         kinds = [self.kind.as_pointer(), I32, mask.type, self.kind]

@@ -8,6 +8,7 @@ belongs to one tile: its bits depend on no other tile.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 from numba import types
@@ -16,8 +17,8 @@ from npconv.algorithms.winograd_matrices import BY_TILE, Filtering, Matrix
 from npconv.compiled.kernels.lanes import Lanes, repeated
 from npconv.compiled.kernels.memory import I64, KINDS, emitted
 
-# Steps of a product before it asks whether there are more.
-UNROLLED = 4
+# How many bytes before they are multiplied kernels are called into the cache.
+AHEAD = 2048
 
 
 class Filters(NamedTuple):
@@ -224,6 +225,8 @@ def _block_product(
     def add(step: Any, sums: list[Any]) -> list[Any]:
         line, here = builder.add(b, builder.mul(step, of_line)), builder.mul(step, of_step)
         loaded = [lanes.load(builder, line, j * lanes.nbytes) for j in range(vectors)]
+        for j in range(vectors):
+            lanes.prefetch(builder, line, AHEAD + j * lanes.nbytes)
         new: list[Any] = []
         for i in range(rows):
             number = lanes.broadcast(builder, builder.add(bases[i // 3], here), beside[i % 3])
@@ -231,17 +234,7 @@ def _block_product(
             new += [lanes.fma(builder, number, *pair) for pair in zip(loaded, held, strict=True)]
         return new
 
-    def several(step: Any, sums: list[Any]) -> list[Any]:
-        first = builder.mul(step, I64(UNROLLED))
-        for i in range(UNROLLED):
-            sums = add(builder.add(first, I64(i)), sums)
-        return sums
-
-    rounds = builder.udiv(depth, I64(UNROLLED))
-    sums = repeated(builder, rounds, [lanes.zero] * rows * vectors, several)
-    done = builder.mul(rounds, I64(UNROLLED))
-    rest = builder.sub(depth, done)
-    sums = repeated(builder, rest, sums, lambda step, held: add(builder.add(done, step), held))
+    sums = repeated(builder, depth, [lanes.zero] * rows * vectors, add)
     for i in range(rows):
         for j in range(vectors):
             offset = builder.add(builder.mul(of_result, I64(i)), I64(j * lanes.nbytes))
@@ -255,13 +248,12 @@ def any_block_product(lanes: Lanes, most: int) -> Any:
         after = builder.append_basic_block("after")
         which = builder.add(builder.mul(rows, I64(2)), vectors)
         choice = builder.switch(which, after)
-        for r in range(1, most + 1):
-            for n in (1, 2):
-                here = builder.append_basic_block(f"block_{r}_{n}")
-                choice.add_case(I64(2 * r + n), here)
-                builder.position_at_end(here)
-                _block_product(lanes, builder, r, n, *where)
-                builder.branch(after)
+        for r, n in product(range(1, most + 1), (1, 2)):
+            here = builder.append_basic_block(f"block_{r}_{n}")
+            choice.add_case(I64(2 * r + n), here)
+            builder.position_at_end(here)
+            _block_product(lanes, builder, r, n, *where)
+            builder.branch(after)
         builder.position_at_end(after)
 
     return emitted(emit, 10)
