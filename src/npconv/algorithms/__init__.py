@@ -13,10 +13,11 @@ from npconv.algorithms.im2col import Im2col
 from npconv.algorithms.naive import Naive
 from npconv.algorithms.protocol import Algorithm
 from npconv.algorithms.winograd import Winograd
+from npconv.algorithms.winograd_fused import WinogradFused
 
 REGISTRY: dict[str, Algorithm] = {
     algorithm.name: algorithm
-    for algorithm in (Naive(), Im2col(), Winograd(), Fft(), Direct(), Depthwise())
+    for algorithm in (Naive(), Im2col(), Winograd(), Fft(), Direct(), Depthwise(), WinogradFused())
 }
 
 
@@ -31,6 +32,6 @@ def algorithms() -> tuple[str, ...]:
     --------
     >>> import npconv
     >>> npconv.algorithms()
-    ('naive', 'im2col', 'winograd', 'fft', 'direct', 'depthwise')
+    ('naive', 'im2col', 'winograd', 'fft', 'direct', 'depthwise', 'winograd_fused')
     """
     return tuple(REGISTRY)

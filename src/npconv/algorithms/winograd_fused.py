@@ -15,27 +15,30 @@ on how tiles fall into panels.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Sequence
 
 import numpy as np
 
 from npconv.algorithms.protocol import DType
-from npconv.algorithms.winograd import Winograd
+from npconv.algorithms.winograd import Winograd, growth
+from npconv.algorithms.winograd_matrices import Matrix, transpose
 from npconv.compiled import why_missing
-from npconv.compiled.prepared import Prepared, Strides, address, step, strides_of
-from npconv.compiled.winograd import (
-    Tiling,
-    is_shared,
-    kernel_chunk,
-    kernel_words,
-    scratch_bytes,
-    tiling,
-    words,
+from npconv.compiled.prepared import Prepared, Strides, address, strides_of
+from npconv.compiled.winograd import Tiling, tiling
+from npconv.compiled.winograd_gradient import chunks, prepare_gradient
+from npconv.compiled.winograd_steps import (
+    packed_shape,
+    prepare_forward,
+    prepare_pack,
+    raw_layout,
+    raw_tiling,
 )
 from npconv.cost import Cost
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import Scratch
 from npconv.strays import Strays
+
+LINE = 128  # bytes of two cache lines, which are read together
 
 
 class WinogradFused:
@@ -55,67 +58,196 @@ class WinogradFused:
         bias: Array | None = None,
         scratch: Scratch,
     ) -> None:
-        """Run the prepared steps."""
-        x = _with_unit_stride(x, scratch)
+        """Multiply panel by panel, by a kernel that is packed, or as it came."""
+        _convolve(problem, Direction.FORWARD, x, w, out, bias, scratch)
+
+    def input_grad(
+        self, problem: ConvProblem, dy: Array, w: Array, *, out: Array, scratch: Scratch
+    ) -> None:
+        """Convolve dy with the kernel turned round; its transform turns it."""
+        _convolve(problem, Direction.INPUT_GRAD, dy, w, out, None, scratch)
+
+    def kernel_grad(
+        self, problem: ConvProblem, x: Array, dy: Array, *, out: Array, scratch: Scratch
+    ) -> None:
+        """Sum over tiles, chunk after chunk, and add that to ``out``."""
+        x, dy = _rows_in_one_piece(x, "x", scratch), _rows_in_one_piece(dy, "dy", scratch)
         threads = getattr(scratch, "threads", 1)
-        made = prepare(
-            problem, Direction.FORWARD, x.dtype, strides_of(x), strides_of(out), threads
+        made = prepare_gradient(problem, x.dtype, strides_of(x), strides_of(dy), threads, True)
+        _run(made, x, dy, out, None, scratch)
+
+    def prepare(
+        self,
+        problem: ConvProblem,
+        direction: Direction,
+        dtype: DType,
+        x_strides: Strides,
+        out_strides: Strides,
+        threads: int,
+        *,
+        tile: tuple[int, ...] | None = None,
+    ) -> Prepared:
+        """Prepare a run on operands that lie so: ``x, w, y``, ``dy, w, dx`` or ``x, dy, dw``.
+
+        The last axis has stride 1; in the kernel's gradient the two strides are those of x and
+        dy, and dw lies in one piece. ``tile`` is ``w.shape[1:3]`` of a packed kernel; without,
+        the kernel is as it came, in one piece. With FLAGS, one integer for each image (one for
+        the kernel's gradient), those not to be trusted are made 1: see `npconv.trust`.
+        """
+        if direction is Direction.KERNEL_GRAD:
+            return prepare_gradient(problem, dtype, x_strides, out_strides, threads, False)
+        turned = direction is Direction.INPUT_GRAD
+        posed = problem.turned if turned else problem
+        return prepare_forward(posed, dtype, x_strides, out_strides, threads, tile, turned)
+
+    def pack(
+        self, problem: ConvProblem, direction: Direction, w: Array, threads: int = 1
+    ) -> Array:
+        """Transform the kernel: ``(G, t, t, ...)``, and behind it what the checks want."""
+        turned, w = direction is Direction.INPUT_GRAD, np.ascontiguousarray(w)
+        posed = problem.turned if turned else problem
+        packed = np.empty(packed_shape(posed, tiling(posed.one_image, w.dtype)), w.dtype)
+        if packed.size:
+            made = prepare_pack(posed.one_image, turned, w.dtype, threads)
+            _run(made, w, None, packed, None, Scratch())
+        return packed
+
+    def bring(self, problem: ConvProblem, direction: Direction, w: Array) -> Array:
+        """Give the kernel as `forward` takes it for one call: ``(G, K*C, taps)``, as it came.
+
+        A large one is transformed piece by piece, and never leaves the cache.
+        """
+        return np.ascontiguousarray(w).reshape(problem.G, problem.K * problem.C, problem.taps)
+
+    def why_not(self, problem: ConvProblem, direction: Direction, dtype: DType) -> str | None:
+        """Serve what `winograd` serves along the last two axes, where Numba is."""
+        missing = why_missing()
+        if missing:
+            return missing
+        if dtype not in (np.float32, np.float64):
+            return f"its kernels are for float32 and float64, not {dtype}"
+        if problem.rank > 2:
+            return f"it serves one or two axes, not {problem.rank}"
+        return Winograd().why_not(problem, direction, dtype)
+
+    def cost(
+        self,
+        problem: ConvProblem,
+        direction: Direction,
+        dtype: DType,
+        whole: ConvProblem | None = None,
+    ) -> Cost:
+        """Count products in whole vectors, the transforms, and what they read and write."""
+        posed = problem.turned if direction is Direction.INPUT_GRAD else problem
+        posed = posed._replace(axes=posed.axes[-2:])  # more axes are refused
+        cut = tiling(posed, dtype)
+        return Cost(
+            multiplications=_multiplications(posed, cut, direction),
+            bytes_moved=_bytes_moved(posed, cut, direction),
+            workspace=_workspace(posed, cut, direction, dtype),
+            error_growth=growth(problem, direction),
+            calls=10,
         )
-        memory = scratch.array("winograd", (made.scratch + 64,), np.uint8)
-        start = -address(memory) % 64 + address(memory)
-        made.run(address(x), address(w), address(out), address(bias), start)
+
+    def strays(self, problem: ConvProblem, direction: Direction) -> Strays:
+        """Tiles at the border multiply what they read there with all of the kernel."""
+        return Winograd().strays(problem, direction)
 
 
-@lru_cache(maxsize=1024)
-def prepare(
+def _convolve(
     problem: ConvProblem,
     direction: Direction,
-    dtype: DType,
-    x_strides: Strides,
-    out_strides: Strides,
-    threads: int,
-) -> Prepared:
-    """Prepare a direction of a problem for operands that lie so."""
-    posed = problem.turned if direction is Direction.INPUT_GRAD else problem
-    cut = tiling(posed, dtype)
-    constants = words(posed, cut, x_strides, out_strides, packed_size(posed, cut), threads)
-    variant = (str(dtype), f"{cut.h.t}x{cut.w.t}")
-    panels = posed.G * cut.panels
-    if is_shared(cut, posed.G, threads):
-        steps = (
-            step(("winograd", "transform", *variant), constants, panels * constants.parts),
-            step(("winograd", "multiply", *variant), constants, panels * constants.blocks),
-        )
-    else:
-        steps = (step(("winograd", "fused", *variant), constants, panels),)
-    return Prepared(steps, scratch_bytes(cut, posed.G, threads), threads)
+    x: Array,
+    w: Array,
+    out: Array,
+    bias: Array | None,
+    scratch: Scratch,
+) -> None:
+    x, y = _rows_in_one_piece(x, "operand", scratch), out
+    if out.dtype != x.dtype or not _is_ready(out):
+        y = scratch.array("result", out.shape, x.dtype)
+    turned, tile = direction is Direction.INPUT_GRAD, None if w.ndim == 3 else w.shape[1:3]
+    posed, threads = problem.turned if turned else problem, getattr(scratch, "threads", 1)
+    lies = strides_of(x), strides_of(y)
+    made = prepare_forward(posed, x.dtype, *lies, threads, tile, turned)
+    _run(made, x, w, y, bias, scratch)
+    if y is not out:
+        out[...] = y
 
 
-def packed_size(problem: ConvProblem, cut: Tiling) -> int:
-    """Count the numbers of one group's kernel, transformed."""
-    return cut.elements * cut.vectors[1] * cut.lanes * problem.C
+def _run(
+    made: Prepared,
+    first: Array,
+    second: Array | None,
+    out: Array,
+    bias: Array | None,
+    scratch: Scratch,
+) -> None:
+    memory = scratch.array("winograd", (made.scratch + LINE,), np.uint8)
+    start, bias = address(memory), None if bias is None else np.ascontiguousarray(bias)
+    flags = getattr(scratch, "flags", None)
+    made.run(
+        address(first), address(second), address(out), address(bias),
+        start + -start % LINE, address(flags),
+    )  # fmt: skip
 
 
-def pack(problem: ConvProblem, direction: Direction, w: Array, threads: int = 1) -> Array:
-    turned = direction is Direction.INPUT_GRAD
-    posed = (problem.turned if turned else problem).one_image
-    cut, w = tiling(posed, w.dtype), np.ascontiguousarray(w)
-    size = packed_size(posed, cut)
-    U = np.empty((posed.G, size), w.dtype)
-    near, far = posed.taps, posed.taps * w.shape[2]
-    of_out, of_in = (near, far) if turned else (far, near)
-    most = np.empty((posed.G, cut.vectors[1], posed.C), w.dtype)
-    parts = posed.G * cut.vectors[1] * -(-posed.C // kernel_chunk(posed.C))
-    variant = ("winograd_kernel", str(w.dtype), f"{cut.h.t}x{cut.w.t}", "turned" if turned else "as_is")
-    made = step(variant, kernel_words(posed, cut, of_out, of_in, size), parts)
-    Prepared((made,), 0, threads).run(address(w), 0, address(U), 0, address(most))
-    return U
+def _is_ready(x: Array) -> bool:
+    return x.shape[-1] == 1 or x.strides[-1] == x.itemsize
 
 
-def _with_unit_stride(x: Array, scratch: Scratch) -> Array:
+def _rows_in_one_piece(x: Array, role: str, scratch: Scratch) -> Array:
     """Copy an array whose rows do not lie in one piece."""
-    if x.shape[-1] > 1 and x.strides[-1] != x.itemsize:
-        copy = scratch.array("operand", x.shape, x.dtype)
-        copy[...] = x
-        return copy
-    return x
+    if _is_ready(x):
+        return x
+    copy = scratch.array(role, x.shape, x.dtype)
+    copy[...] = x
+    return copy
+
+
+# ---- counts ------------------------------------------------------------------------------
+
+
+def _multiplications(posed: ConvProblem, cut: Tiling, direction: Direction) -> int:
+    """Count products: those of a tile are formed for whole vectors of channels."""
+    inputs, outputs = cut.inputs * cut.lanes, cut.outputs * cut.lanes
+    tiles, kernels = posed.G * cut.tiles, posed.G * posed.C * outputs
+    products = cut.elements * tiles
+    if direction is Direction.KERNEL_GRAD:
+        products *= posed.K * inputs
+        outward = [transpose(f.output) for f in (cut.h, cut.w)]
+        kernels *= -(-cut.tiles // 64)
+    else:
+        products *= posed.C * outputs
+        outward = [f.output for f in (cut.h, cut.w)]
+    inward = _products([f.input for f in (cut.h, cut.w)]) * tiles * inputs
+    return (
+        products
+        + inward
+        + _products(outward) * tiles * outputs
+        + _products([f.kernel for f in (cut.h, cut.w)]) * kernels
+    )
+
+
+def _products(matrices: Sequence[Matrix]) -> int:
+    """Products of a tile's transform along both axes, of numbers that are not zero."""
+    h, w = matrices
+    full = [sum(above != 0 for row in matrix for above, _ in row) for matrix in matrices]
+    return full[0] * len(w[0]) + len(h) * full[1]
+
+
+def _bytes_moved(posed: ConvProblem, cut: Tiling, direction: Direction) -> int:
+    """Count V, M and the kernel's transform, written and read, and the image turned."""
+    tiles = posed.G * cut.tiles * cut.elements
+    moved = 2 * tiles * (cut.inputs + cut.outputs) * cut.lanes * cut.item
+    again = -(-cut.tiles // 64) if direction is Direction.KERNEL_GRAD else cut.panels
+    return moved + posed.G * cut.u_bytes * (1 + again)
+
+
+def _workspace(posed: ConvProblem, cut: Tiling, direction: Direction, dtype: DType) -> int:
+    """Bound the working memory of one thread, and the copies of what lies in no order."""
+    y = posed.N * posed.G * posed.K * posed.pixels * cut.item
+    if direction is Direction.KERNEL_GRAD:
+        return chunks(posed, cut, 1).total + LINE + y
+    packing = posed.G * cut.outputs * posed.C * cut.item
+    return raw_layout(posed, raw_tiling(posed, dtype), 1)[3] + packing + LINE + y

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from npconv.algorithms.protocol import DType
-from npconv.algorithms.winograd_matrices import F_1_1, F_2_3, F_4_3, Filtering
+from npconv.algorithms.winograd_matrices import BY_TILE, F_1_1, F_2_3, F_4_3, Filtering
 from npconv.axis import Axis
+from npconv.compiled.blocks import FIRST
 from npconv.compiled.host import block_rows, vector_bytes
-from npconv.compiled.winograd_words import KernelWords, Words
+from npconv.compiled.prepared import Strides
+from npconv.compiled.winograd_words import Words
 from npconv.problem import ConvProblem
 
 # Bytes of a panel's transformed tiles and of their products with one block of the kernels:
@@ -35,10 +35,12 @@ class Tiling(NamedTuple):
     C: int
     K: int
     rows: int
-    columns: int
+    columns: int  # of a band
     bands: int
+    tiles: int  # of all images
     panel: int
     panels: int
+    block: int  # vectors of output channels in a block of the kernels
 
     @property
     def elements(self) -> int:
@@ -46,24 +48,29 @@ class Tiling(NamedTuple):
         return self.h.t * self.w.t
 
     @property
-    def vectors(self) -> tuple[int, int]:
-        """How many vectors hold the input and output channels."""
-        return -(-self.C // self.lanes), -(-self.K // self.lanes)
+    def variant(self) -> str:
+        """Name the kernels for tiles of this size."""
+        return f"{self.h.t}x{self.w.t}"
 
     @property
-    def block(self) -> int:
-        """Vectors of output channels in a block of the kernels."""
-        return max(1, min(BLOCK, self.vectors[1]))
+    def inputs(self) -> int:
+        """How many vectors hold the input channels."""
+        return -(-self.C // self.lanes)
+
+    @property
+    def outputs(self) -> int:
+        """How many hold the output channels."""
+        return -(-self.K // self.lanes)
 
     @property
     def v_tile(self) -> int:
-        """From one tile's transformed input to the next's: odd, so that they share no set."""
-        return (self.vectors[0] | 1) * self.lanes * self.item
+        """From one tile's transformed input to the next's."""
+        return row_bytes(self.inputs, self.lanes * self.item)
 
     @property
     def m_tile(self) -> int:
         """The same of its products."""
-        return (self.block | 1) * self.lanes * self.item
+        return row_bytes(self.block, self.lanes * self.item)
 
     @property
     def v_panel(self) -> int:
@@ -82,14 +89,39 @@ class Tiling(NamedTuple):
         return (-(-pixels // self.lanes) * self.lanes + 1) * self.lanes * self.item
 
     @property
+    def strip(self) -> int:
+        """All rows that a tile reads."""
+        return self.h.t * self.strip_row
+
+    @property
     def pixels(self) -> int:
         """Pixels of a few tiles, and a vector of biases."""
         return (self.h.m * max(self.w.m, self.lanes) + 1) * self.lanes * self.item
 
     @property
     def own(self) -> int:
-        """What each thread needs beside V, in whole cache lines."""
-        return -(-(self.m_panel + self.h.t * self.strip_row + self.pixels) // 128) * 128
+        """What each thread needs beside V."""
+        return whole_lines(self.m_panel + self.strip + self.pixels)
+
+    @property
+    def u_vector(self) -> int:
+        """The transformed kernels of one vector of output channels."""
+        return self.elements * self.C * self.lanes * self.item
+
+    @property
+    def u_bytes(self) -> int:
+        """All of one group's."""
+        return self.outputs * self.u_vector
+
+
+def row_bytes(vectors: int, nbytes: int) -> int:
+    """Space rows by an odd number of vectors, so that they do not share a set of the cache."""
+    return (vectors | 1) * nbytes
+
+
+def whole_lines(nbytes: int) -> int:
+    """Round up to whole pairs of cache lines, so that threads do not share one."""
+    return -(-nbytes // 128) * 128
 
 
 def tile_axes(problem: ConvProblem) -> tuple[Axis, Axis]:
@@ -106,20 +138,25 @@ def filtering(axis: Axis) -> Filtering:
 
 
 @lru_cache(maxsize=1024)
-def tiling(problem: ConvProblem, dtype: DType) -> Tiling:
-    """Cut a forward problem into tiles and panels."""
+def tiling(
+    problem: ConvProblem,
+    dtype: DType,
+    tile: tuple[int, ...] | None = None,
+    block: int = BLOCK,
+) -> Tiling:
+    """Cut a forward problem into tiles and panels; ``tile`` as a kernel was packed for."""
     h_axis, w_axis = tile_axes(problem)
-    h, w = filtering(h_axis), filtering(w_axis)
+    h, w = (BY_TILE[t] for t in tile) if tile else (filtering(h_axis), filtering(w_axis))
     rows, columns = -(-h_axis.out // h.m), -(-w_axis.out // w.m)
-    bands = -(-columns // BAND)
+    bands = max(1, -(-columns // BAND))
+    columns, lanes = -(-columns // bands), vector_bytes() // dtype.itemsize
+    tiles = problem.N * rows * columns * bands
+    block = max(1, min(block, -(-problem.K // lanes)))
     one = Tiling(
-        h, w, vector_bytes() // dtype.itemsize, dtype.itemsize, problem.C, problem.K,
-        rows, -(-columns // bands), bands, 1, 1,
-    )  # fmt: skip
-    tiles, most = problem.N * rows * one.columns * bands, block_rows()
-    panel = PANEL_BYTES // max(1, one.v_panel + one.m_panel)
-    panel = max(most, panel // most * most)
-    panels = max(1, -(-tiles // panel))
+        h, w, lanes, dtype.itemsize, problem.C, problem.K, rows, columns, bands, tiles, 1, 1, block
+    )
+    panel, most = PANEL_BYTES // (one.v_panel + one.m_panel), block_rows()
+    panels = max(1, -(-tiles // max(most, panel // most * most)))
     return one._replace(panel=-(-tiles // panels), panels=panels)
 
 
@@ -129,63 +166,70 @@ def is_shared(cut: Tiling, groups: int, threads: int) -> bool:
 
 
 def scratch_bytes(cut: Tiling, groups: int, threads: int) -> int:
-    """Count the bytes of working memory."""
+    """Count the bytes of V, and of what threads have of their own."""
     kept = cut.panels * groups if is_shared(cut, groups, threads) else threads
     return kept * cut.v_panel + threads * cut.own
 
 
 def words(
-    problem: ConvProblem,
-    cut: Tiling,
-    x: Sequence[int],
-    y: Sequence[int],
-    u_group: int,
-    threads: int,
+    problem: ConvProblem, cut: Tiling, x: Strides, y: Strides, u_group: int, threads: int
 ) -> Words:
     """Tell the kernels of a forward problem; ``x`` and ``y`` are strides in elements."""
     shared = is_shared(cut, problem.G, threads)
     h_axis, w_axis = tile_axes(problem)
-    x_bytes, y_bytes = ([n * cut.item for n in _flat(strides)] for strides in (x, y))
-    kept, own = (cut.panels * problem.G if shared else 0), cut.own
-    own_bytes = own if shared else own + cut.v_panel
-    channels = _channels(cut)
+    x_image, x_group, x_channel, x_row = in_bytes(x, cut.item)
+    y_image, y_group, y_channel, y_row = in_bytes(y, cut.item)
+    channels = max(1, cut.inputs // 16)
     return Words(
-        *x_bytes, *y_bytes, problem.C, problem.K,
-        h_axis.size, w_axis.size, h_axis.out, w_axis.out, h_axis.low, w_axis.low,
-        cut.rows, cut.columns, cut.rows * cut.columns * cut.bands,
-        problem.N * cut.rows * cut.columns * cut.bands, cut.panel, cut.panels,
-        channels, -(-cut.vectors[0] // channels), cut.block, -(-cut.vectors[1] // cut.block),
-        cut.v_tile, cut.panel * cut.v_tile, cut.v_panel if shared else 0,
-        cut.m_tile, cut.panel * cut.m_tile, u_group * cut.item,
-        kept * cut.v_panel, own_bytes, cut.m_panel, cut.m_panel + cut.h.t * cut.strip_row, own,
-        cut.strip_row,
-    )  # fmt: skip
+        operand=FIRST,
+        x_image=x_image,
+        x_group=x_group,
+        x_channel=x_channel,
+        x_row=x_row,
+        C=problem.C,
+        H=h_axis.size,
+        W=w_axis.size,
+        top=h_axis.low,
+        left=w_axis.low,
+        rows=cut.rows,
+        columns=cut.columns,
+        an_image=cut.rows * cut.columns * cut.bands,
+        tiles=cut.tiles,
+        first=0,
+        panel=cut.panel,
+        panels=cut.panels,
+        channels=channels,
+        parts=-(-cut.inputs // channels),
+        v=0,
+        v_panel=cut.v_panel,
+        v_tile=cut.v_tile,
+        v_element=cut.panel * cut.v_tile,
+        strip_row=cut.strip_row,
+        own=cut.panels * problem.G * cut.v_panel if shared else 0,
+        own_bytes=cut.own if shared else cut.own + cut.v_panel,
+        strip=cut.m_panel,
+        pixels=cut.m_panel + cut.strip,
+        v_own=cut.own,
+        y_image=y_image,
+        y_group=y_group,
+        y_channel=y_channel,
+        y_row=y_row,
+        K=problem.K,
+        P=h_axis.out,
+        Q=w_axis.out,
+        u=-1,
+        u_group=u_group,
+        vectors=cut.outputs,
+        block=cut.block,
+        first_block=0,
+        blocks=-(-cut.outputs // cut.block),
+        m_tile=cut.m_tile,
+        m_element=cut.panel * cut.m_tile,
+    )
 
 
-def kernel_words(
-    problem: ConvProblem, cut: Tiling, of_out: int, of_in: int, u_group: int
-) -> KernelWords:
-    """Tell the kernel's transform; its strides are in elements."""
-    return KernelWords(
-        problem.C * problem.K * problem.taps * cut.item, of_out * cut.item, of_in * cut.item,
-        problem.C, problem.K, cut.block, kernel_chunk(problem.C), u_group * cut.item,
-    )  # fmt: skip
-
-
-def kernel_chunk(channels: int) -> int:
-    """How many input channels of the kernel one part transforms."""
-    return max(1, min(channels, 64))
-
-
-def _channels(cut: Tiling) -> int:
-    """How many vectors of input channels one part transforms: one, if there are few."""
-    return max(1, cut.vectors[0] // 16)
-
-
-def _flat(strides: Sequence[int]) -> tuple[int, int, int, int]:
+def in_bytes(strides: Strides, item: int) -> tuple[int, int, int, int]:
     """Keep strides of images, groups, channels and rows; the last axis has stride 1."""
     image, group, channel, *spatial = strides
-    return image, group, channel, math.prod(spatial[-2:-1])
-
-
-__all__ = ["Tiling", "kernel_words", "scratch_bytes", "tiling", "words"]
+    row = spatial[-2] if len(spatial) > 1 else 0
+    return image * item, group * item, channel * item, row * item

@@ -104,6 +104,12 @@ class Lanes:
         kind = ir.FunctionType(self.scalar, [self.kind])
         return builder.call(declared(builder, kind, f"llvm.vector.reduce.fmax.{self._name}"), [a])
 
+    def total(self, builder: Any, a: Any) -> Any:
+        """Add up the lanes, in a fixed order."""
+        kind = ir.FunctionType(self.scalar, [self.scalar, self.kind])
+        add = declared(builder, kind, f"llvm.vector.reduce.fadd.{self._name}")
+        return builder.call(add, [self.scalar(0.0), a])
+
     def any_nan(self, builder: Any, a: Any) -> Any:
         """Give 1 where any lane is NaN, else 0."""
         bits = builder.fcmp_unordered("uno", a, a)

@@ -8,40 +8,83 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from npconv.compiled.blocks import FIRST, OUT, SCRATCH
-from npconv.compiled.kernels.lanes import Lanes
-from npconv.compiled.kernels.memory import get_int, setter
+from npconv.compiled.blocks import SCRATCH
+from npconv.compiled.kernels.lanes import ITEMSIZES, Lanes
+from npconv.compiled.kernels.memory import get_int, getter, setter
 from npconv.compiled.kernels.winograd_parts import filters, kernel_in
 from npconv.compiled.winograd_words import KERNEL
 
 
-def make(dtype: str, tile: str, turned: str) -> Callable[..., None]:
-    """Make the kernel's transform; ``"turned"`` exchanges its elements, for the input's gradient."""
+def make(what: str, dtype: str, tile: str) -> Callable[..., None]:
+    """Make ``as_is`` or ``turned``, the transform of a kernel, or ``seen``, its summary."""
+    return _seen(dtype) if what == "seen" else _pack(dtype, tile, what == "turned")
+
+
+def _pack(dtype: str, tile: str, turned: bool) -> Callable[..., None]:
     lanes, f = Lanes(dtype), filters(tile)
-    one, put = kernel_in(lanes, dtype, f, turned == "turned"), setter(dtype)
+    one, put = kernel_in(lanes, dtype, f, turned), setter(dtype)
     count, nbytes, elements = lanes.count, lanes.nbytes, f.elements
 
     def pack(block: int, part: int, worker: int) -> None:
         """Transform some input channels of the kernels of one vector of output channels."""
         C, K = get_int(block, KERNEL.C), get_int(block, KERNEL.K)
         width, chunk = get_int(block, KERNEL.block), get_int(block, KERNEL.chunk)
-        parts, all_vectors = -(-C // chunk), -(-K // count)
+        parts, here = -(-C // chunk), get_int(block, KERNEL.vectors)
         first, rest = part % parts * chunk, part // parts
-        vector, group = rest % all_vectors, rest // all_vectors
+        place, group = rest % here, rest // here
+        vector = get_int(block, KERNEL.first) + place
         last = min(count, K - vector * count) - 1
-        w = get_int(block, FIRST) + group * get_int(block, KERNEL.of_group)
-        w += vector * count * get_int(block, KERNEL.of_out)
-        k, j = vector // width, vector % width
-        vectors = min(width, all_vectors - k * width)
+        of_out, of_in = get_int(block, KERNEL.of_out), get_int(block, KERNEL.of_in)
+        w = get_int(block, get_int(block, KERNEL.operand)) + vector * count * of_out
+        w += group * get_int(block, KERNEL.of_group)
+        k, j = place // width, place % width
+        vectors = min(width, here - k * width)
         pair = min(2, vectors - j // 2 * 2)
-        u = get_int(block, OUT) + group * get_int(block, KERNEL.u_group)
+        u = get_int(block, get_int(block, KERNEL.result)) + get_int(block, KERNEL.u)
+        u += group * get_int(block, KERNEL.u_group)
         u += ((k * width * elements + j // 2 * 2) * C + j % 2) * nbytes
-        most = get_int(block, SCRATCH)
+        most = get_int(block, SCRATCH) + get_int(block, KERNEL.most)
         for c in range(first, min(first + chunk, C)):
-            largest = one(
-                w + c * get_int(block, KERNEL.of_in), get_int(block, KERNEL.of_out), last,
-                u + c * pair * nbytes, vectors * C * nbytes,
-            )  # fmt: skip
-            put(most, (group * all_vectors + vector) * C + c, largest)
+            of = vectors * C * nbytes
+            largest = one(w + c * of_in, of_out, last, u + c * pair * nbytes, of)
+            put(most, (group * -(-K // count) + vector) * C + c, largest)
 
     return pack
+
+
+def _seen(dtype: str) -> Callable[..., None]:
+    get, put, item, count = getter(dtype), setter(dtype), ITEMSIZES[dtype], Lanes(dtype).count
+
+    def seen(block: int, part: int, worker: int) -> None:
+        """Find the largest magnitude for each input channel, and copy one output's kernel.
+
+        Of the outputs, one whose vector has large magnitudes; as the transform turns them.
+        """
+        C, taps = get_int(block, KERNEL.C), get_int(block, KERNEL.taps)
+        vectors = -(-get_int(block, KERNEL.K) // count)
+        most = get_int(block, SCRATCH) + get_int(block, KERNEL.most)
+        to = get_int(block, get_int(block, KERNEL.result)) + get_int(block, KERNEL.seen)
+        to += part * get_int(block, KERNEL.seen_group)
+        best, where = -1.0, 0
+        for c in range(C):
+            put(to, c, get(most, part * vectors * C + c))
+        for vector in range(vectors):
+            total = 0.0
+            for c in range(C):
+                one = get(most, (part * vectors + vector) * C + c)
+                total += one
+                if one > get(to, c):
+                    put(to, c, one)
+            if total > best:
+                best, where = total, vector
+        w = get_int(block, get_int(block, KERNEL.operand))
+        w += part * get_int(block, KERNEL.of_group)
+        w += where * count * get_int(block, KERNEL.of_out)
+        turned = get_int(block, KERNEL.turned)
+        for c in range(C):
+            of = w + c * get_int(block, KERNEL.of_in)
+            for tap in range(taps):
+                one = get(of, taps - 1 - tap if turned else tap)
+                put(to + C * item, c * taps + tap, abs(one))
+
+    return seen

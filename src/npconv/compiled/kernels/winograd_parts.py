@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 from numba import types
 
-from npconv.algorithms.winograd_matrices import BY_TILE, Filtering, Matrix
+from npconv.algorithms.winograd_matrices import BY_TILE, Filtering, Matrix, transpose
 from npconv.compiled.kernels.lanes import Lanes, repeated
 from npconv.compiled.kernels.memory import I64, KINDS, emitted
 
-# How many bytes before they are multiplied kernels are called into the cache.
-AHEAD = 2048
+# How many steps before it is multiplied a line of a product is called into the cache.
+AHEAD = 16
 
 
 class Filters(NamedTuple):
@@ -208,6 +208,42 @@ def kernel_in(lanes: Lanes, dtype: str, f: Filters, turned: bool) -> Any:
     return emitted(emit, 5, KINDS[dtype][0])
 
 
+def kernel_back(lanes: Lanes, f: Filters) -> Any:
+    """Make ``(u, of_element, dw, last, adds)``: transform sums of products back to kernels.
+
+    From one vector of input channels; kernels up to channel ``last`` are written side by
+    side, or added to what is there. Returns 1 where one is not finite.
+    """
+    taps = f.h.r * f.w.r
+    back = transpose(f.h.kernel), transpose(f.w.kernel)
+
+    def emit(builder: Any, u: Any, of_element: Any, dw: Any, last: Any, adds: Any) -> Any:
+        tile = [
+            [
+                lanes.load(builder, u, builder.mul(of_element, I64(i * f.w.t + j)))
+                for j in range(f.w.t)
+            ]
+            for i in range(f.h.t)
+        ]
+        rows = transformed(lanes, builder, *back, tile)
+        found, doubt = [value for row in rows for value in row], lanes.zero
+        for start in range(0, taps, lanes.count):
+            some = found[start : start + lanes.count]
+            some += [lanes.zero] * (lanes.count - len(some))
+            for i, kernel in enumerate(lanes.turned(builder, some)):
+                within = builder.icmp_signed("<=", I64(i), last)
+                mask = lanes.mask(builder, I64(0), builder.select(within, I64(taps - start), I64(0)))
+                offset = (i * taps + start) * lanes.itemsize
+                place = builder.add(dw, builder.select(within, I64(offset), I64(0)))
+                old = builder.and_(mask, lanes.mask(builder, I64(0), builder.mul(adds, I64(64))))
+                total = builder.fadd(kernel, lanes.load_some(builder, old, place))
+                doubt = lanes.fma(builder, total, lanes.zero, doubt)
+                lanes.store_some(builder, mask, total, place)
+        return lanes.any_nan(builder, doubt)
+
+    return emitted(emit, 5, types.int64)
+
+
 def _block_product(
     lanes: Lanes, builder: Any, rows: int, vectors: int,
     a: Any, of_row: Any, of_step: Any, b: Any, of_line: Any, c: Any, of_result: Any, depth: Any,
@@ -225,8 +261,9 @@ def _block_product(
     def add(step: Any, sums: list[Any]) -> list[Any]:
         line, here = builder.add(b, builder.mul(step, of_line)), builder.mul(step, of_step)
         loaded = [lanes.load(builder, line, j * lanes.nbytes) for j in range(vectors)]
+        coming = builder.add(line, builder.mul(of_line, I64(AHEAD)))
         for j in range(vectors):
-            lanes.prefetch(builder, line, AHEAD + j * lanes.nbytes)
+            lanes.prefetch(builder, coming, j * lanes.nbytes)
         new: list[Any] = []
         for i in range(rows):
             number = lanes.broadcast(builder, builder.add(bases[i // 3], here), beside[i % 3])
