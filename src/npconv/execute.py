@@ -67,6 +67,7 @@ def _forward(
     *,
     bias: Array | None,
     conjugate: bool,
+    flags: Array | None = None,
 ) -> None:
     problem, scratches = choice.problem, _scratches(choice)
     x_view, y_view, inner = problem.view_input(x), problem.view_output(y), padded_problem(problem)
@@ -75,7 +76,7 @@ def _forward(
             part = block.problem(inner)
             packed = packed_block(choice, w, i, block, part, conjugate=conjugate)
             added = _bias_of(choice, bias, block.K, problem.K, block)
-            job = partial(_forward_tile, choice, block, x_view, packed, added, y_view)
+            job = partial(_forward_tile, choice, block, x_view, packed, added, y_view, flags)
             threads.run(
                 (partial(job, tile) for tile in tiles(part, choice.direction, choice.cut)),
                 scratches,
@@ -90,9 +91,11 @@ def _forward_tile(
     packed: Array,
     bias: Array | None,
     y: Array,
+    flags: Array | None,
     tile: Tile,
     scratch: Scratch,
 ) -> None:
+    scratch.flags = None if flags is None else flags[tile.images]
     choice.best.algorithm.forward(
         tile.problem,
         cast(choice.numbers, _inputs(choice.problem, x, block, tile)),
@@ -139,6 +142,7 @@ def _input_grad(
     *,
     bias: Array | None,
     conjugate: bool,
+    flags: Array | None = None,
 ) -> None:
     problem, scratches = choice.problem, _scratches(choice)
     dy_view, dx_view = problem.view_output(dy), problem.view_input(dx)
@@ -148,7 +152,7 @@ def _input_grad(
             part = block.problem(inner)
             packed = packed_block(choice, w, i, block, part, conjugate=conjugate)
             added = _bias_of(choice, bias, block.C, problem.C, block)
-            job = partial(_input_grad_tile, choice, block, dy_view, packed, added, dx_view)
+            job = partial(_input_grad_tile, choice, block, dy_view, packed, added, dx_view, flags)
             threads.run(
                 (partial(job, *tile) for tile in gradient_tiles(part, problem, choice.cut)),
                 scratches,
@@ -163,12 +167,14 @@ def _input_grad_tile(
     packed: Array,
     bias: Array | None,
     dx: Array,
+    flags: Array | None,
     tile: Tile,
     pieces: list[tuple[Tile, tuple[Run, ...]]],
     scratch: Scratch,
 ) -> None:
     """Compute a tile; where padding repeated the input, add up the pieces that read it."""
     problem, numbers = choice.problem, choice.numbers
+    scratch.flags = None if flags is None else flags[tile.images]
     place = dx[(tile.images, block.groups, block.C, *tile.inputs)]
     total = place
     if bias is not None or problem.padding_mode != "zeros":
@@ -206,9 +212,12 @@ def kernel_grad(
     if not dw.size:
         return dw
     run = partial(_kernel_grad, conjugate=conjugate, first_conjugate=first_conjugate)
+    flags = _flags(choice, 1)
     with held_for(problem.products):
-        run(choice, dy, x, dw)
-        if choice.direct and problem.products and not trust.trusts_kernel_grad(choice, dy, x, dw):
+        run(choice, dy, x, dw, flags=flags)
+        if not (choice.direct and problem.products) or (flags is not None and not flags[0]):
+            return dw
+        if not trust.trusts_kernel_grad(choice, dy, x, dw):
             run(choice.direct, dy, x, dw)
     return dw
 
@@ -221,6 +230,7 @@ def _kernel_grad(
     *,
     conjugate: bool,
     first_conjugate: bool,
+    flags: Array | None = None,
 ) -> None:
     problem, scratches = choice.problem, _scratches(choice)
     x_view, dy_view = problem.view_input(x), problem.view_output(dy)
@@ -233,7 +243,7 @@ def _kernel_grad(
             total[...] = 0
             job = partial(
                 _kernel_grad_tile,
-                *(choice, block, x_view, dy_view, total),
+                *(choice, block, x_view, dy_view, total, flags),
                 conjugate=conjugate,
                 first_conjugate=first_conjugate,
             )
@@ -250,6 +260,7 @@ def _kernel_grad_tile(
     x: Array,
     dy: Array,
     total: Array,
+    flags: Array | None,
     tile: Tile,
     scratch: Scratch,
     *,
@@ -263,6 +274,7 @@ def _kernel_grad_tile(
     grads = cast(numbers, grads, conjugate=first_conjugate)
     here = scratch.array("here", total.shape, total.dtype)
     here[...] = 0
+    scratch.flags = flags
     choice.best.algorithm.kernel_grad(tile.problem, seen, grads, out=here, scratch=scratch)
 
     def add() -> None:
@@ -272,7 +284,7 @@ def _kernel_grad_tile(
 
 
 def _each_image(
-    run: Callable[[Choice, Array, Array | Packed, Array], None],
+    run: Callable[..., None],
     choice: Choice,
     operand: Array,
     w: Array | Packed,
@@ -284,14 +296,24 @@ def _each_image(
     result that would not; but never do they hide one. Image by image, so that an image's
     bits do not depend on its company.
     """
-    run(choice, operand, w, out)
+    flags = _flags(choice, choice.problem.N)
+    run(choice, operand, w, out, flags=flags)
     if not (choice.direct and choice.problem.products):
         return
+    in_doubt = range(choice.problem.N) if flags is None else np.flatnonzero(flags)
+    if not len(in_doubt):
+        return
     kernel, weights = _kernel_and_weights(choice, w)
-    for n in range(choice.problem.N):
+    for n in map(int, in_doubt):
         image, y = choice.problem.image(n, operand), choice.problem.image(n, out)
         if not trust.trusts_image(choice, image, kernel, weights, y):
             run(choice.direct, image, kernel, y)
+
+
+def _flags(choice: Choice, count: int) -> Array | None:
+    """Give one integer for each result to an algorithm that marks those it does not trust."""
+    marks = getattr(choice.best.algorithm, "marks_doubt", False)
+    return np.zeros(count, np.int64) if marks and choice.direct else None
 
 
 def _kernel_and_weights(choice: Choice, w: Array | Packed) -> tuple[Array, Array]:
@@ -319,7 +341,8 @@ def pack(choice: Choice, w: Array) -> Packed:
     inner, packed = padded_problem(choice.problem), []
     conjugate = choice.direction is Direction.INPUT_GRAD
     for i, block in enumerate(blocks(choice.problem, choice.cut)):
-        form = packed_block(choice, w, i, block, block.problem(inner), conjugate=conjugate)
+        part = block.problem(inner)
+        form = packed_block(choice, w, i, block, part, conjugate=conjugate, keep=True)
         packed.append(form.copy() if np.shares_memory(form, w) else form)
         packed[-1].flags.writeable = False
     extremes = np.array([w.min(), w.max()]) if w.size and w.dtype.kind in "biu" else w[:0]

@@ -15,7 +15,14 @@ class Scratch:
 
     Fresh memory costs a page fault for every 4 KiB, more than filling it does. Arrays are
     allocated by NumPy, so that `tracemalloc` counts them.
+
+    ``threads`` is how many an algorithm may use within itself. ``flags``, one integer for each
+    image (one for a kernel's gradient), is where it marks results that `npconv.trust` shall
+    look at, if it looks itself first.
     """
+
+    threads = 1
+    flags: Array | None = None
 
     def __init__(self) -> None:
         self._buffers: dict[str, Array] = {}

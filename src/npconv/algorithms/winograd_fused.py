@@ -24,7 +24,7 @@ from npconv.algorithms.winograd import Winograd, growth
 from npconv.algorithms.winograd_matrices import Matrix, transpose
 from npconv.compiled import why_missing
 from npconv.compiled.prepared import Prepared, Strides, address, strides_of
-from npconv.compiled.winograd import Tiling, tiling
+from npconv.compiled.winograd import FEW_PANELS, Tiling, tiling
 from npconv.compiled.winograd_gradient import chunks, prepare_gradient
 from npconv.compiled.winograd_steps import (
     packed_shape,
@@ -47,6 +47,7 @@ class WinogradFused:
     name = "winograd_fused"
     engine = "compiled"
     direct = False
+    marks_doubt = True  # in `Scratch.flags`
 
     def forward(
         self,
@@ -72,7 +73,7 @@ class WinogradFused:
     ) -> None:
         """Sum over tiles, chunk after chunk, and add that to ``out``."""
         x, dy = _rows_in_one_piece(x, "x", scratch), _rows_in_one_piece(dy, "dy", scratch)
-        threads = getattr(scratch, "threads", 1)
+        threads = scratch.threads
         made = prepare_gradient(problem, x.dtype, strides_of(x), strides_of(dy), threads, True)
         _run(made, x, dy, out, None, scratch)
 
@@ -100,9 +101,7 @@ class WinogradFused:
         posed = problem.turned if turned else problem
         return prepare_forward(posed, dtype, x_strides, out_strides, threads, tile, turned)
 
-    def pack(
-        self, problem: ConvProblem, direction: Direction, w: Array, threads: int = 1
-    ) -> Array:
+    def pack(self, problem: ConvProblem, direction: Direction, w: Array, threads: int = 1) -> Array:
         """Transform the kernel: ``(G, t, t, ...)``, and behind it what the checks want."""
         turned, w = direction is Direction.INPUT_GRAD, np.ascontiguousarray(w)
         posed = problem.turned if turned else problem
@@ -167,7 +166,7 @@ def _convolve(
     if out.dtype != x.dtype or not _is_ready(out):
         y = scratch.array("result", out.shape, x.dtype)
     turned, tile = direction is Direction.INPUT_GRAD, None if w.ndim == 3 else w.shape[1:3]
-    posed, threads = problem.turned if turned else problem, getattr(scratch, "threads", 1)
+    posed, threads = problem.turned if turned else problem, scratch.threads
     lies = strides_of(x), strides_of(y)
     made = prepare_forward(posed, x.dtype, *lies, threads, tile, turned)
     _run(made, x, w, y, bias, scratch)
@@ -185,10 +184,9 @@ def _run(
 ) -> None:
     memory = scratch.array("winograd", (made.scratch + LINE,), np.uint8)
     start, bias = address(memory), None if bias is None else np.ascontiguousarray(bias)
-    flags = getattr(scratch, "flags", None)
     made.run(
         address(first), address(second), address(out), address(bias),
-        start + -start % LINE, address(flags),
+        start + -start % LINE, address(scratch.flags),
     )  # fmt: skip
 
 
@@ -245,9 +243,12 @@ def _bytes_moved(posed: ConvProblem, cut: Tiling, direction: Direction) -> int:
 
 
 def _workspace(posed: ConvProblem, cut: Tiling, direction: Direction, dtype: DType) -> int:
-    """Bound the working memory of one thread, and the copies of what lies in no order."""
+    """Bound the working memory for each thread, and copies of what lies in no order."""
     y = posed.N * posed.G * posed.K * posed.pixels * cut.item
     if direction is Direction.KERNEL_GRAD:
         return chunks(posed, cut, 1).total + LINE + y
     packing = posed.G * cut.outputs * posed.C * cut.item
-    return raw_layout(posed, raw_tiling(posed, dtype), 1)[3] + packing + LINE + y
+    raw = raw_tiling(posed, dtype)
+    panels = min(posed.G * raw.panels, FEW_PANELS)  # or one for each thread
+    total = raw_layout(posed, raw, 1)[3] + panels * raw.v_panel
+    return total + packing + LINE + y

@@ -23,7 +23,7 @@ class Chunks(NamedTuple):
     """How a kernel's gradient is cut; sizes in bytes."""
 
     tiles: int
-    count: int
+    number: int
     v_tile: int
     m_tile: int
     rows: int
@@ -65,7 +65,7 @@ def prepare_gradient(
     cut = tiling(problem, dtype)
     of = chunks(problem, cut, threads)
     steps: list[Step] = []
-    for i in range(of.count):
+    for i in range(of.number):
         steps += _chunk(problem, cut, of, x, dy, i, threads, adds or i > 0, dtype)
     check = check_words(problem, cut, x, dy)
     steps.append(step(("winograd_check", "gradient", str(dtype)), check, problem.G))

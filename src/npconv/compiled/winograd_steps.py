@@ -123,9 +123,7 @@ def _blocks_at_once(problem: ConvProblem, cut: Tiling) -> int:
     return min(max(2, fitting), max(1, -(-cut.outputs // cut.block)))
 
 
-def _halves(
-    made: Words, cut: Tiling, groups: int, threads: int, dtype: DType
-) -> list[Step]:
+def _halves(made: Words, cut: Tiling, groups: int, threads: int, dtype: DType) -> list[Step]:
     """Transform and multiply: in two steps where threads share panels."""
     variant, panels = (str(dtype), cut.variant), groups * cut.panels
     if not is_shared(cut, groups, threads):

@@ -31,9 +31,7 @@ def weighted(lanes: Lanes, dtype: str) -> Any:
     Pixel by pixel, over the channels: of magnitudes times weights.
     """
 
-    def emit(
-        builder: Any, x: Any, of_channel: Any, weights: Any, channels: Any, count: Any
-    ) -> Any:
+    def emit(builder: Any, x: Any, of_channel: Any, weights: Any, channels: Any, count: Any) -> Any:
         mask = lanes.mask(builder, I64(0), count)
 
         def add(step: Any, held: list[Any]) -> list[Any]:
@@ -151,7 +149,11 @@ def _gradient(dtype: str) -> Callable[..., None]:
         x, dy = get_int(block, FIRST), get_int(block, SECOND)
         x += part * get_int(block, CHECK.x_group)
         dy += part * get_int(block, CHECK.y_group)
-        N, first, left = get_int(block, CHECK.N), get_int(block, CHECK.first_row), get_int(block, CHECK.first_column)
+        N, first, left = (
+            get_int(block, CHECK.N),
+            get_int(block, CHECK.first_row),
+            get_int(block, CHECK.first_column),
+        )
         of_row = get_int(block, CHECK.x_row)
         c, of_x = most(
             x + first * of_row + left * item, N, get_int(block, CHECK.x_image),

@@ -92,7 +92,9 @@ def transformer(lanes: Lanes, h: Matrix, w: Matrix, m_h: int, m_w: int) -> Any:
         height, width = get_int(block, WORDS.H), get_int(block, WORDS.W)
         for channels in range(c, stop_c):
             last = min(count, get_int(block, WORDS.C) - channels * count) - 1
-            x = get_int(block, get_int(block, WORDS.operand)) + group * get_int(block, WORDS.x_group)
+            x = get_int(block, get_int(block, WORDS.operand)) + group * get_int(
+                block, WORDS.x_group
+            )
             x += channels * count * of_channel
             tile = first
             while tile < stop:
@@ -182,7 +184,7 @@ def _back(lanes: Lanes, f: Filters) -> Any:
         tile = first
         while tile < stop:
             image, row, column, run = place(block, tile)
-            run = min(min(run, across // m_w), stop - tile)
+            run = min(run, across // m_w, stop - tile)
             doubt = 0
             for i in range(run):
                 of = m + (tile - first + i) * m_tile

@@ -232,7 +232,9 @@ def kernel_back(lanes: Lanes, f: Filters) -> Any:
             some += [lanes.zero] * (lanes.count - len(some))
             for i, kernel in enumerate(lanes.turned(builder, some)):
                 within = builder.icmp_signed("<=", I64(i), last)
-                mask = lanes.mask(builder, I64(0), builder.select(within, I64(taps - start), I64(0)))
+                mask = lanes.mask(
+                    builder, I64(0), builder.select(within, I64(taps - start), I64(0))
+                )
                 offset = (i * taps + start) * lanes.itemsize
                 place = builder.add(dw, builder.select(within, I64(offset), I64(0)))
                 old = builder.and_(mask, lanes.mask(builder, I64(0), builder.mul(adds, I64(64))))
