@@ -15,6 +15,7 @@ on how tiles fall into panels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,7 +25,7 @@ from npconv.algorithms.winograd import Winograd, growth
 from npconv.algorithms.winograd_matrices import Matrix, transpose
 from npconv.compiled import why_missing
 from npconv.compiled.prepared import Prepared, Strides, address, strides_of
-from npconv.compiled.winograd import FEW_PANELS, Tiling, tiling
+from npconv.compiled.winograd import FEW_PANELS, Tiling, tile_axes, tiling
 from npconv.compiled.winograd_gradient import chunks, prepare_gradient
 from npconv.compiled.winograd_steps import (
     packed_shape,
@@ -125,9 +126,10 @@ class WinogradFused:
             return missing
         if dtype not in (np.float32, np.float64):
             return f"its kernels are for float32 and float64, not {dtype}"
-        if problem.rank > 2:
-            return f"it serves one or two axes, not {problem.rank}"
-        return Winograd().why_not(problem, direction, dtype)
+        refused = Winograd().why_not(problem, direction, dtype)
+        if not refused and problem.kernel[-1] == 1 and problem.kernel.count(3) > 1:
+            return f"of two windows one must be along the last axis, but they are {problem.kernel}"
+        return refused
 
     def cost(
         self,
@@ -138,7 +140,6 @@ class WinogradFused:
     ) -> Cost:
         """Count products in whole vectors, the transforms, and what they read and write."""
         posed = problem.turned if direction is Direction.INPUT_GRAD else problem
-        posed = posed._replace(axes=posed.axes[-2:])  # more axes are refused
         cut = tiling(posed, dtype)
         return Cost(
             multiplications=_multiplications(posed, cut, direction),
@@ -210,11 +211,12 @@ def _multiplications(posed: ConvProblem, cut: Tiling, direction: Direction) -> i
     """Count products: those of a tile are formed for whole vectors of channels."""
     inputs, outputs = cut.inputs * cut.lanes, cut.outputs * cut.lanes
     tiles, kernels = posed.G * cut.tiles, posed.G * posed.C * outputs
+    tiles *= slices_of(posed)
     products = cut.elements * tiles
     if direction is Direction.KERNEL_GRAD:
         products *= posed.K * inputs
         outward = [transpose(f.output) for f in (cut.h, cut.w)]
-        kernels *= -(-cut.tiles // 64)
+        kernels *= -(-cut.tiles // 64) * slices_of(posed)
     else:
         products *= posed.C * outputs
         outward = [f.output for f in (cut.h, cut.w)]
@@ -227,6 +229,11 @@ def _multiplications(posed: ConvProblem, cut: Tiling, direction: Direction) -> i
     )
 
 
+def slices_of(posed: ConvProblem) -> int:
+    """Count the pictures that are filtered: one for each position of the other axes."""
+    return posed.pixels // max(1, math.prod(axis.out for axis in tile_axes(posed)))
+
+
 def _products(matrices: Sequence[Matrix]) -> int:
     """Products of a tile's transform along both axes, of numbers that are not zero."""
     h, w = matrices
@@ -236,10 +243,10 @@ def _products(matrices: Sequence[Matrix]) -> int:
 
 def _bytes_moved(posed: ConvProblem, cut: Tiling, direction: Direction) -> int:
     """Count V, M and the kernel's transform, written and read, and the image turned."""
-    tiles = posed.G * cut.tiles * cut.elements
+    tiles = posed.G * cut.tiles * cut.elements * slices_of(posed)
     moved = 2 * tiles * (cut.inputs + cut.outputs) * cut.lanes * cut.item
     again = -(-cut.tiles // 64) if direction is Direction.KERNEL_GRAD else cut.panels
-    return moved + posed.G * cut.u_bytes * (1 + again)
+    return moved + posed.G * cut.u_bytes * (1 + again * slices_of(posed))
 
 
 def _workspace(posed: ConvProblem, cut: Tiling, direction: Direction, dtype: DType) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import product
 from typing import NamedTuple
 
 from npconv.algorithms.protocol import DType
@@ -124,10 +125,41 @@ def whole_lines(nbytes: int) -> int:
     return -(-nbytes // 128) * 128
 
 
+def tile_places(problem: ConvProblem) -> tuple[int, int]:
+    """Say along which two axes there are tiles: the last, and one before; -1 for none."""
+    last = problem.rank - 1
+    windows = [i for i in range(last) if problem.axes[i].kernel > 1]
+    return (windows[-1] if windows else last - 1), last
+
+
 def tile_axes(problem: ConvProblem) -> tuple[Axis, Axis]:
     """Give the two axes along which there are tiles; one of size 1 where there is but one."""
-    h, w = ((Axis(1, 1),) * 2 + problem.axes)[-2:]
-    return h, w
+    h, w = tile_places(problem)
+    return (problem.axes[h] if h >= 0 else Axis(1, 1)), problem.axes[w]
+
+
+class Slice(NamedTuple):
+    """Outputs at one position of all other axes, and the inputs they see, if there are any.
+
+    Offsets are in elements. There the kernel has one element: so a slice is a picture.
+    """
+
+    x: int
+    y: int
+    is_there: bool
+
+
+def slices(problem: ConvProblem, x: Strides, y: Strides) -> list[Slice]:
+    """Walk over the positions of the axes without tiles."""
+    others = [i for i in range(problem.rank) if i not in tile_places(problem)]
+    found = []
+    for place in product(*(range(problem.axes[i].out) for i in others)):
+        seen = [p - problem.axes[i].low for p, i in zip(place, others, strict=True)]
+        there = all(0 <= t < problem.axes[i].size for t, i in zip(seen, others, strict=True))
+        of_x = sum(t * x[3 + i] for t, i in zip(seen, others, strict=True)) if there else 0
+        of_y = sum(p * y[3 + i] for p, i in zip(place, others, strict=True))
+        found.append(Slice(of_x, of_y, there))
+    return found
 
 
 def filtering(axis: Axis) -> Filtering:
@@ -172,22 +204,29 @@ def scratch_bytes(cut: Tiling, groups: int, threads: int) -> int:
 
 
 def words(
-    problem: ConvProblem, cut: Tiling, x: Strides, y: Strides, u_group: int, threads: int
+    problem: ConvProblem,
+    cut: Tiling,
+    x: Strides,
+    y: Strides,
+    u_group: int,
+    threads: int,
+    one: Slice,
 ) -> Words:
     """Tell the kernels of a forward problem; ``x`` and ``y`` are strides in elements."""
     shared = is_shared(cut, problem.G, threads)
     h_axis, w_axis = tile_axes(problem)
-    x_image, x_group, x_channel, x_row = in_bytes(x, cut.item)
-    y_image, y_group, y_channel, y_row = in_bytes(y, cut.item)
+    x_image, x_group, x_channel, x_row = in_bytes(problem, x, cut.item)
+    y_image, y_group, y_channel, y_row = in_bytes(problem, y, cut.item)
     channels = max(1, cut.inputs // 16)
     return Words(
         operand=FIRST,
+        x_at=one.x * cut.item,
         x_image=x_image,
         x_group=x_group,
         x_channel=x_channel,
         x_row=x_row,
         C=problem.C,
-        H=h_axis.size,
+        H=h_axis.size if one.is_there else 0,
         W=w_axis.size,
         top=h_axis.low,
         left=w_axis.low,
@@ -210,6 +249,7 @@ def words(
         strip=cut.m_panel,
         pixels=cut.m_panel + cut.strip,
         v_own=cut.own,
+        y_at=one.y * cut.item,
         y_image=y_image,
         y_group=y_group,
         y_channel=y_channel,
@@ -228,8 +268,9 @@ def words(
     )
 
 
-def in_bytes(strides: Strides, item: int) -> tuple[int, int, int, int]:
+def in_bytes(problem: ConvProblem, strides: Strides, item: int) -> tuple[int, int, int, int]:
     """Keep strides of images, groups, channels and rows; the last axis has stride 1."""
     image, group, channel, *spatial = strides
-    row = spatial[-2] if len(spatial) > 1 else 0
+    h, _ = tile_places(problem)
+    row = spatial[h] if h >= 0 else 0
     return image * item, group * item, channel * item, row * item

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from npconv.algorithms.protocol import DType
 from npconv.compiled.blocks import FIRST, SECOND
 from npconv.compiled.prepared import Prepared, Step, Strides, step
-from npconv.compiled.winograd import Tiling, row_bytes, tile_axes, tiling, whole_lines, words
+from npconv.compiled.winograd import Tiling, row_bytes, slices, tiling, whole_lines, words
 from npconv.compiled.winograd_steps import check_words
-from npconv.compiled.winograd_words import GradientWords
+from npconv.compiled.winograd_words import GradientWords, Words
 from npconv.problem import ConvProblem
 
 # Transformed inputs and gradients of a chunk.
@@ -65,31 +65,33 @@ def prepare_gradient(
     cut = tiling(problem, dtype)
     of = chunks(problem, cut, threads)
     steps: list[Step] = []
-    for i in range(of.number):
-        steps += _chunk(problem, cut, of, x, dy, i, threads, adds or i > 0, dtype)
-    check = check_words(problem, cut, x, dy)
-    steps.append(step(("winograd_check", "gradient", str(dtype)), check, problem.G))
+    for one in slices(problem, x, dy):
+        inputs = words(problem, cut, x, dy, 0, threads, one)
+        for i in range(of.number):
+            steps += _chunk(problem, cut, of, inputs, i, adds or bool(steps), dtype)
+        check = check_words(problem, cut, x, dy, one)
+        steps.append(step(("winograd_check", "gradient", str(dtype)), check, problem.G))
     return Prepared(tuple(steps), of.total, threads)
 
 
 def _chunk(
-    problem: ConvProblem, cut: Tiling, of: Chunks, x: Strides, dy: Strides,
-    i: int, threads: int, adds: bool, dtype: DType,
+    problem: ConvProblem, cut: Tiling, of: Chunks, inputs: Words,
+    i: int, adds: bool, dtype: DType,
 ) -> list[Step]:  # fmt: skip
     """Transform both operands of a chunk, then multiply and transform back."""
     v_group, m_group = (cut.elements * of.tiles * n for n in (of.v_tile, of.m_tile))
-    m, h_axis, w_axis = problem.G * v_group, *tile_axes(problem)
+    m = problem.G * v_group
     own = whole_lines(m + problem.G * m_group)
     here = min(of.tiles, cut.tiles - i * of.tiles)
-    inputs = words(problem, cut, x, dy, 0, threads)._replace(
+    inputs = inputs._replace(
         operand=FIRST, first=i * of.tiles, panel=of.tiles, panels=1, channels=1, parts=cut.inputs,
         v=0, v_panel=v_group, v_tile=of.v_tile, v_element=of.tiles * of.v_tile,
         own=own, own_bytes=of.own, strip=0,
     )  # fmt: skip
     grads = inputs._replace(
-        operand=SECOND, x_image=inputs.y_image, x_group=inputs.y_group,
+        operand=SECOND, x_at=inputs.y_at, x_image=inputs.y_image, x_group=inputs.y_group,
         x_channel=inputs.y_channel, x_row=inputs.y_row,
-        C=problem.K, H=h_axis.out, W=w_axis.out, top=0, left=0, parts=cut.outputs,
+        C=problem.K, H=inputs.P, W=inputs.Q, top=0, left=0, parts=cut.outputs,
         v=m, v_panel=m_group, v_tile=of.m_tile, v_element=of.tiles * of.m_tile,
     )  # fmt: skip
     made = GradientWords(

@@ -8,10 +8,12 @@ from npconv.algorithms.protocol import DType
 from npconv.compiled.blocks import FIRST, OUT, SCRATCH, SECOND
 from npconv.compiled.prepared import Prepared, Step, Strides, step
 from npconv.compiled.winograd import (
+    Slice,
     Tiling,
     in_bytes,
     is_shared,
     scratch_bytes,
+    slices,
     tile_axes,
     tiling,
     whole_lines,
@@ -65,9 +67,13 @@ def prepare_forward(
     if tile is not None:
         cut = tiling(problem, dtype, tile)
         size = _numbers(packed_shape(problem, cut)) * cut.item
-        made = words(problem, cut, x, y, size, threads)
-        check = _check(problem, cut, x, y, SECOND, cut.u_bytes, size)
-        steps = [*_halves(made, cut, problem.G, threads, dtype), check_step(check, dtype)]
+        steps: list[Step] = []
+        for one in slices(problem, x, y):
+            made = words(problem, cut, x, y, size, threads, one)
+            steps += _halves(made, cut, problem.G, threads, dtype)
+            check = check_words(problem, cut, x, y, one)
+            check = check._replace(seen_in=SECOND, seen=cut.u_bytes, seen_group=size)
+            steps.append(check_step(check, dtype))
         return Prepared(tuple(steps), scratch_bytes(cut, problem.G, threads), threads)
     return _from_raw(problem, dtype, x, y, threads, turned)
 
@@ -81,22 +87,29 @@ def _from_raw(
     seen_group = seen_numbers(problem) * cut.item
     blocks = _blocks_at_once(problem, cut)
     u_group = blocks * cut.block * cut.u_vector
-    made = words(problem, cut, x, y, u_group, threads)._replace(u=u)
     kernel = _kernel_words(problem, cut, turned)._replace(
         u=u, u_group=u_group, most=most, seen=seen, seen_group=seen_group
     )
-    steps: list[Step] = []
-    for first in range(0, max(made.blocks, 1), blocks):
-        here = min(blocks, made.blocks - first)
-        stop = min((first + here) * cut.block, cut.outputs)
-        part = kernel._replace(first=first * cut.block, vectors=stop - first * cut.block)
+    steps, pictures = [], slices(problem, x, y)
+    for first in range(0, cut.outputs, blocks * cut.block):
+        stop = min(first + blocks * cut.block, cut.outputs)
+        part = kernel._replace(first=first, vectors=stop - first)
         steps.append(_transform(cut, part, problem.G, dtype))
-        some = made._replace(first_block=first, blocks=here, vectors=stop)
-        halves = _halves(some, cut, problem.G, threads, dtype)
-        # V that threads share is still there.
-        steps += halves[1:] if first and len(halves) > 1 else halves
-    check = _check(problem, cut, x, y, SCRATCH, seen, seen_group)
-    steps += [_seen(cut, kernel, problem.G, dtype), check_step(check, dtype)]
+        for one in pictures:
+            made = words(problem, cut, x, y, u_group, threads, one)._replace(
+                u=u,
+                first_block=first // cut.block,
+                blocks=-(-(stop - first) // cut.block),
+                vectors=stop,
+            )
+            halves = _halves(made, cut, problem.G, threads, dtype)
+            # V that threads share is still there, if it is not another picture's.
+            steps += halves[1:] if first and len(halves) > len(pictures) else halves
+    steps.append(_seen(cut, kernel, problem.G, dtype))
+    for one in pictures:
+        check = check_words(problem, cut, x, y, one)
+        check = check._replace(seen_in=SCRATCH, seen=seen, seen_group=seen_group)
+        steps.append(check_step(check, dtype))
     return Prepared(tuple(steps), total, threads)
 
 
@@ -175,13 +188,9 @@ def check_step(made: CheckWords, dtype: DType) -> Step:
     return step(("winograd_check", "image", str(dtype)), made, made.N * made.G)
 
 
-def _check(
-    problem: ConvProblem, cut: Tiling, x: Strides, y: Strides, seen_in: int, seen: int, size: int
+def check_words(
+    problem: ConvProblem, cut: Tiling, x: Strides, y: Strides, one: Slice
 ) -> CheckWords:
-    return check_words(problem, cut, x, y)._replace(seen_in=seen_in, seen=seen, seen_group=size)
-
-
-def check_words(problem: ConvProblem, cut: Tiling, x: Strides, y: Strides) -> CheckWords:
     """Tell the checks where inputs and outputs lie, and which elements may stray."""
     h_axis, w_axis = tile_axes(problem)
     read, inside = [], []
@@ -191,10 +200,14 @@ def check_words(problem: ConvProblem, cut: Tiling, x: Strides, y: Strides) -> Ch
         inside.append((max(lo, axis.reach - 1 - axis.low), min(hi, axis.out - axis.low)))
     if any(lo >= hi for lo, hi in inside):  # see `npconv.strays.frame`
         inside = [(0, 0), (0, 0)]
+    if not one.is_there:
+        read = [(0, 0), (0, 0)]
     return CheckWords(
-        *in_bytes(x, cut.item), *in_bytes(y, cut.item),
+        one.x * cut.item, *in_bytes(problem, x, cut.item),
+        one.y * cut.item, *in_bytes(problem, y, cut.item),
         problem.N, problem.G, problem.C, problem.K,
-        h_axis.size, w_axis.size, h_axis.out, w_axis.out, h_axis.low, w_axis.low,
+        h_axis.size if one.is_there else 0, w_axis.size,
+        h_axis.out, w_axis.out, h_axis.low, w_axis.low,
         *read[0], *read[1], *inside[0], *inside[1], h_axis.kernel, w_axis.kernel, 0, 0, 0,
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ class Words(NamedTuple):
     """
 
     operand: int  # which word of the block says where the input begins
+    x_at: int  # bytes from there to what these tiles see of it
     x_image: int  # from one image of the input to the next, and so on
     x_group: int
     x_channel: int
@@ -43,6 +44,7 @@ class Words(NamedTuple):
     strip: int  # where in it rows of pixels begin, behind the products
     pixels: int
     v_own: int  # where in it V begins, if that is not shared
+    y_at: int
     y_image: int
     y_group: int
     y_channel: int
@@ -112,10 +114,12 @@ class GradientWords(NamedTuple):
 class CheckWords(NamedTuple):
     """What the checks of a result look at; see `npconv.trust`."""
 
+    x_at: int
     x_image: int
     x_group: int
     x_channel: int
     x_row: int
+    y_at: int
     y_image: int
     y_group: int
     y_channel: int

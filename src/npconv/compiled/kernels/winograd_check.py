@@ -68,7 +68,8 @@ def _image(dtype: str) -> Callable[..., None]:
         flags, groups = get_int(block, FLAGS), get_int(block, CHECK.G)
         if not flags:
             return
-        x = get_int(block, FIRST) + part // groups * get_int(block, CHECK.x_image)
+        x = get_int(block, FIRST) + get_int(block, CHECK.x_at)
+        x += part // groups * get_int(block, CHECK.x_image)
         x += part % groups * get_int(block, CHECK.x_group)
         seen = get_int(block, get_int(block, CHECK.seen_in)) + get_int(block, CHECK.seen)
         seen += part % groups * get_int(block, CHECK.seen_group)
@@ -147,8 +148,8 @@ def _gradient(dtype: str) -> Callable[..., None]:
         if not flags:
             return
         x, dy = get_int(block, FIRST), get_int(block, SECOND)
-        x += part * get_int(block, CHECK.x_group)
-        dy += part * get_int(block, CHECK.y_group)
+        x += get_int(block, CHECK.x_at) + part * get_int(block, CHECK.x_group)
+        dy += get_int(block, CHECK.y_at) + part * get_int(block, CHECK.y_group)
         N, first, left = (
             get_int(block, CHECK.N),
             get_int(block, CHECK.first_row),

@@ -92,10 +92,8 @@ def transformer(lanes: Lanes, h: Matrix, w: Matrix, m_h: int, m_w: int) -> Any:
         height, width = get_int(block, WORDS.H), get_int(block, WORDS.W)
         for channels in range(c, stop_c):
             last = min(count, get_int(block, WORDS.C) - channels * count) - 1
-            x = get_int(block, get_int(block, WORDS.operand)) + group * get_int(
-                block, WORDS.x_group
-            )
-            x += channels * count * of_channel
+            x = get_int(block, get_int(block, WORDS.operand)) + get_int(block, WORDS.x_at)
+            x += group * get_int(block, WORDS.x_group) + channels * count * of_channel
             tile = first
             while tile < stop:
                 image, row, column, run = place(block, tile)
@@ -178,7 +176,8 @@ def _back(lanes: Lanes, f: Filters) -> Any:
         pixels = own_memory(block, worker) + get_int(block, WORDS.pixels)
         bias = pixels + m_h * across * nbytes
         lend(get_int(block, BIAS), (group * K + channel) * item, last, bias)
-        y = get_int(block, OUT) + group * get_int(block, WORDS.y_group) + channel * of_channel
+        y = get_int(block, OUT) + get_int(block, WORDS.y_at)
+        y += group * get_int(block, WORDS.y_group) + channel * of_channel
         m_tile, m_element = get_int(block, WORDS.m_tile), get_int(block, WORDS.m_element)
         flags = get_int(block, FLAGS)
         tile = first
