@@ -66,22 +66,32 @@ class Tiling(NamedTuple):
     @property
     def v_tile(self) -> int:
         """From one tile's transformed input to the next's."""
-        return row_bytes(self.inputs, self.lanes * self.item)
+        return odd_lines(self.inputs * self.lanes * self.item)
 
     @property
     def m_tile(self) -> int:
         """The same of its products."""
-        return row_bytes(self.block, self.lanes * self.item)
+        return odd_lines(self.block * self.lanes * self.item)
+
+    @property
+    def v_element(self) -> int:
+        """All tiles of a panel for one element."""
+        return odd_lines(self.panel * self.v_tile)
+
+    @property
+    def m_element(self) -> int:
+        """The same of its products."""
+        return odd_lines(self.panel * self.m_tile)
 
     @property
     def v_panel(self) -> int:
         """All of a panel's transformed input."""
-        return self.elements * self.panel * self.v_tile
+        return self.elements * self.v_element
 
     @property
     def m_panel(self) -> int:
         """A panel's products with a block of the kernels."""
-        return self.elements * self.panel * self.m_tile
+        return self.elements * self.m_element
 
     @property
     def strip_row(self) -> int:
@@ -105,19 +115,24 @@ class Tiling(NamedTuple):
         return whole_lines(self.m_panel + self.strip + self.pixels)
 
     @property
-    def u_vector(self) -> int:
-        """The transformed kernels of one vector of output channels."""
-        return self.elements * self.C * self.lanes * self.item
+    def blocks(self) -> int:
+        """How many blocks of the kernels there are."""
+        return -(-self.outputs // self.block)
+
+    @property
+    def u_block(self) -> int:
+        """A block's transformed kernels."""
+        return self.elements * odd_lines(self.block * self.C * self.lanes * self.item)
 
     @property
     def u_bytes(self) -> int:
         """All of one group's."""
-        return self.outputs * self.u_vector
+        return self.blocks * self.u_block
 
 
-def row_bytes(vectors: int, nbytes: int) -> int:
-    """Space rows by an odd number of vectors, so that they do not share a set of the cache."""
-    return (vectors | 1) * nbytes
+def odd_lines(nbytes: int) -> int:
+    """Round up to an odd number of cache lines, so that what lies so far apart shares no set."""
+    return (-(-nbytes // 64) | 1) * 64
 
 
 def whole_lines(nbytes: int) -> int:
@@ -242,7 +257,7 @@ def words(
         v=0,
         v_panel=cut.v_panel,
         v_tile=cut.v_tile,
-        v_element=cut.panel * cut.v_tile,
+        v_element=cut.v_element,
         strip_row=cut.strip_row,
         own=cut.panels * problem.G * cut.v_panel if shared else 0,
         own_bytes=cut.own if shared else cut.own + cut.v_panel,
@@ -262,9 +277,9 @@ def words(
         vectors=cut.outputs,
         block=cut.block,
         first_block=0,
-        blocks=-(-cut.outputs // cut.block),
+        blocks=cut.blocks,
         m_tile=cut.m_tile,
-        m_element=cut.panel * cut.m_tile,
+        m_element=cut.m_element,
     )
 
 

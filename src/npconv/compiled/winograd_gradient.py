@@ -8,7 +8,7 @@ from typing import NamedTuple
 from npconv.algorithms.protocol import DType
 from npconv.compiled.blocks import FIRST, SECOND
 from npconv.compiled.prepared import Prepared, Step, Strides, step
-from npconv.compiled.winograd import Tiling, row_bytes, slices, tiling, whole_lines, words
+from npconv.compiled.winograd import Tiling, odd_lines, slices, tiling, whole_lines, words
 from npconv.compiled.winograd_steps import check_words
 from npconv.compiled.winograd_words import GradientWords, Words
 from npconv.problem import ConvProblem
@@ -38,7 +38,7 @@ class Chunks(NamedTuple):
 def chunks(problem: ConvProblem, cut: Tiling, threads: int) -> Chunks:
     """Cut; what is summed in which order depends on the problem alone."""
     nbytes, G = cut.lanes * cut.item, problem.G
-    v_tile, m_tile = (row_bytes(n, nbytes) for n in (cut.inputs, cut.outputs))
+    v_tile, m_tile = (odd_lines(n * nbytes) for n in (cut.inputs, cut.outputs))
     most = max(1, CHUNK_BYTES // (G * cut.elements * (v_tile + m_tile)))
     count = max(1, -(-cut.tiles // most))
     tiles = -(-cut.tiles // count)
@@ -49,9 +49,10 @@ def chunks(problem: ConvProblem, cut: Tiling, threads: int) -> Chunks:
     if row_parts * column_parts * G < 8 * threads:
         row_parts = min(-(-row_parts // threads) * threads, max(1, problem.K // 8))
     rows = max(1, -(-problem.K // max(1, row_parts)))
-    u_row = row_bytes(columns, nbytes)
-    own = whole_lines(max(cut.elements * rows * u_row, cut.strip))
-    total = whole_lines(G * cut.elements * tiles * (v_tile + m_tile)) + threads * own
+    u_row = odd_lines(columns * nbytes)
+    own = whole_lines(max(cut.elements * odd_lines(rows * u_row), cut.strip))
+    kept = G * cut.elements * (odd_lines(tiles * v_tile) + odd_lines(tiles * m_tile))
+    total = whole_lines(kept) + threads * own
     return Chunks(
         tiles, count, v_tile, m_tile, rows, row_parts, columns, column_parts, u_row, own, total
     )
@@ -79,25 +80,26 @@ def _chunk(
     i: int, adds: bool, dtype: DType,
 ) -> list[Step]:  # fmt: skip
     """Transform both operands of a chunk, then multiply and transform back."""
-    v_group, m_group = (cut.elements * of.tiles * n for n in (of.v_tile, of.m_tile))
+    v_element, m_element = odd_lines(of.tiles * of.v_tile), odd_lines(of.tiles * of.m_tile)
+    v_group, m_group = cut.elements * v_element, cut.elements * m_element
     m = problem.G * v_group
     own = whole_lines(m + problem.G * m_group)
     here = min(of.tiles, cut.tiles - i * of.tiles)
     inputs = inputs._replace(
         operand=FIRST, first=i * of.tiles, panel=of.tiles, panels=1, channels=1, parts=cut.inputs,
-        v=0, v_panel=v_group, v_tile=of.v_tile, v_element=of.tiles * of.v_tile,
+        v=0, v_panel=v_group, v_tile=of.v_tile, v_element=v_element,
         own=own, own_bytes=of.own, strip=0,
     )  # fmt: skip
     grads = inputs._replace(
         operand=SECOND, x_at=inputs.y_at, x_image=inputs.y_image, x_group=inputs.y_group,
         x_channel=inputs.y_channel, x_row=inputs.y_row,
         C=problem.K, H=inputs.P, W=inputs.Q, top=0, left=0, parts=cut.outputs,
-        v=m, v_panel=m_group, v_tile=of.m_tile, v_element=of.tiles * of.m_tile,
+        v=m, v_panel=m_group, v_tile=of.m_tile, v_element=m_element,
     )  # fmt: skip
     made = GradientWords(
-        problem.C, problem.K, here, 0, v_group, of.v_tile, of.tiles * of.v_tile,
-        m, m_group, of.m_tile, of.tiles * of.m_tile, of.rows, of.row_parts,
-        of.columns, of.column_parts, own, of.own, of.u_row, of.rows * of.u_row,
+        problem.C, problem.K, here, 0, v_group, of.v_tile, v_element,
+        m, m_group, of.m_tile, m_element, of.rows, of.row_parts,
+        of.columns, of.column_parts, own, of.own, of.u_row, odd_lines(of.rows * of.u_row),
         problem.K * problem.C * problem.taps * cut.item, int(adds),
     )  # fmt: skip
     variant, parts = (str(dtype), cut.variant), problem.G * of.row_parts * of.column_parts

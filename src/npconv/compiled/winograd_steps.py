@@ -38,7 +38,7 @@ def seen_numbers(problem: ConvProblem) -> int:
 def packed_shape(problem: ConvProblem, cut: Tiling) -> tuple[int, int, int, int]:
     """Give the shape of a packed kernel: each group's, and behind it what the checks want."""
     beside = -(-seen_numbers(problem) // cut.elements)
-    return problem.G, cut.h.t, cut.w.t, cut.outputs * cut.lanes * problem.C + beside
+    return problem.G, cut.h.t, cut.w.t, cut.u_bytes // cut.item // cut.elements + beside
 
 
 @lru_cache(maxsize=1024)
@@ -86,7 +86,7 @@ def _from_raw(
     u, most, seen, total = raw_layout(problem, cut, threads)
     seen_group = seen_numbers(problem) * cut.item
     blocks = _blocks_at_once(problem, cut)
-    u_group = blocks * cut.block * cut.u_vector
+    u_group = blocks * cut.u_block
     kernel = _kernel_words(problem, cut, turned)._replace(
         u=u, u_group=u_group, most=most, seen=seen, seen_group=seen_group
     )
@@ -124,16 +124,15 @@ def raw_tiling(problem: ConvProblem, dtype: DType) -> Tiling:
 def raw_layout(problem: ConvProblem, cut: Tiling, threads: int) -> tuple[int, int, int, int]:
     """Say where in scratch transformed kernels and what is known of them lie, and all bytes."""
     u = whole_lines(scratch_bytes(cut, problem.G, threads))
-    at_once = _blocks_at_once(problem, cut) * cut.block * cut.u_vector
-    most = u + problem.G * at_once
+    most = u + problem.G * _blocks_at_once(problem, cut) * cut.u_block
     seen = most + problem.G * cut.outputs * problem.C * cut.item
     return u, most, seen, seen + problem.G * seen_numbers(problem) * cut.item
 
 
 def _blocks_at_once(problem: ConvProblem, cut: Tiling) -> int:
     """How many blocks of a kernel are transformed before they are multiplied: two at least."""
-    fitting = U_BYTES // max(1, problem.G * cut.block * cut.u_vector)
-    return min(max(2, fitting), max(1, -(-cut.outputs // cut.block)))
+    fitting = U_BYTES // max(1, problem.G * cut.u_block)
+    return min(max(2, fitting), max(1, cut.blocks))
 
 
 def _halves(made: Words, cut: Tiling, groups: int, threads: int, dtype: DType) -> list[Step]:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from npconv.compiled.blocks import SCRATCH
 from npconv.compiled.kernels.lanes import ITEMSIZES, Lanes
 from npconv.compiled.kernels.memory import get_int, getter, setter
+from npconv.compiled.kernels.winograd_panels import odd_lines
 from npconv.compiled.kernels.winograd_parts import filters, kernel_in
 from npconv.compiled.winograd_words import KERNEL
 
@@ -39,14 +40,14 @@ def _pack(dtype: str, tile: str, turned: bool) -> Callable[..., None]:
         w += group * get_int(block, KERNEL.of_group)
         k, j = place // width, place % width
         vectors = min(width, here - k * width)
+        of_element = odd_lines(vectors * C * nbytes)
         pair = min(2, vectors - j // 2 * 2)
         u = get_int(block, get_int(block, KERNEL.result)) + get_int(block, KERNEL.u)
         u += group * get_int(block, KERNEL.u_group)
-        u += ((k * width * elements + j // 2 * 2) * C + j % 2) * nbytes
+        u += k * elements * odd_lines(width * C * nbytes) + (j // 2 * 2 * C + j % 2) * nbytes
         most = get_int(block, SCRATCH) + get_int(block, KERNEL.most)
         for c in range(first, min(first + chunk, C)):
-            of = vectors * C * nbytes
-            largest = one(w + c * of_in, of_out, last, u + c * pair * nbytes, of)
+            largest = one(w + c * of_in, of_out, last, u + c * pair * nbytes, of_element)
             put(most, (group * -(-K // count) + vector) * C + c, largest)
 
     return pack

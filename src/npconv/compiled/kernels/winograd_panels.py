@@ -29,6 +29,12 @@ from npconv.compiled.winograd_words import WORDS
 
 
 @njit
+def odd_lines(nbytes: int) -> int:
+    """See `npconv.compiled.winograd.odd_lines`."""
+    return ((nbytes + 63) // 64 | 1) * 64
+
+
+@njit
 def own_memory(block: int, worker: int) -> Any:
     """Where a thread's own memory begins."""
     own = get_int(block, WORDS.own) + worker * get_int(block, WORDS.own_bytes)
@@ -136,14 +142,15 @@ def multiplier(lanes: Lanes, f: Filters) -> Any:
         v_tile, m_tile = get_int(block, WORDS.v_tile), get_int(block, WORDS.m_tile)
         u = get_int(block, WORDS.u)
         u = get_int(block, SECOND) if u < 0 else get_int(block, SCRATCH) + u
-        u += group * get_int(block, WORDS.u_group) + k * width * elements * C * nbytes
+        u += group * get_int(block, WORDS.u_group) + k * elements * odd_lines(width * C * nbytes)
         k += get_int(block, WORDS.first_block)
         vectors = min(width, get_int(block, WORDS.vectors) - k * width)
+        of_element = odd_lines(vectors * C * nbytes)
         pieces = -(-(stop - first) // most)
         for element in range(elements):
             for j in range(0, vectors, 2):
                 pair = min(2, vectors - j)
-                b = u + (element * vectors + j) * C * nbytes
+                b = u + element * of_element + j * C * nbytes
                 to = m + element * get_int(block, WORDS.m_element) + j * nbytes
                 a = v + element * get_int(block, WORDS.v_element)
                 for i in range(pieces):
