@@ -23,11 +23,11 @@ from npconv.compiled.winograd_words import CheckWords, KernelWords, Words
 from npconv.problem import ConvProblem
 
 # A kernel that was not packed is transformed so many bytes at a time.
-U_BYTES = 5 * 2**20
+U_BYTES = 5 * 2**19
 # How many input channels of the kernel one part transforms.
 CHUNK = 64
 # The block where such a kernel has to be transformed piece by piece: see `_pieces`.
-SMALL_BLOCK = 2
+SMALL_BLOCK = 1
 
 
 def seen_numbers(problem: ConvProblem) -> int:

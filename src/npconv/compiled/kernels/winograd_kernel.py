@@ -47,7 +47,8 @@ def _pack(dtype: str, tile: str, turned: bool) -> Callable[..., None]:
         u += k * elements * odd_lines(width * C * nbytes) + (j // 2 * 2 * C + j % 2) * nbytes
         most = get_int(block, SCRATCH) + get_int(block, KERNEL.most)
         for c in range(first, min(first + chunk, C)):
-            largest = one(w + c * of_in, of_out, last, u + c * pair * nbytes, of_element)
+            to = u + c * pair * nbytes
+            largest = one(w + c * of_in, of_out, of_in, last, to, of_element)
             put(most, (group * -(-K // count) + vector) * C + c, largest)
 
     return pack

@@ -7,7 +7,8 @@ belongs to one tile: its bits depend on no other tile.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -19,6 +20,8 @@ from npconv.compiled.kernels.memory import I64, KINDS, emitted
 
 # How many steps before it is multiplied a line of a product is called into the cache.
 AHEAD = 16
+# How many input channels before theirs kernels are.
+COMING = 12
 
 
 class Filters(NamedTuple):
@@ -163,35 +166,51 @@ def turn_out(lanes: Lanes) -> Any:
 
     def emit(builder: Any, of: Any, y: Any, of_channel: Any, last: Any, count: Any) -> None:
         rows = [lanes.load(builder, of, i * lanes.nbytes) for i in range(lanes.count)]
-        for i, row in enumerate(lanes.turned(builder, rows)):
-            within = builder.icmp_signed("<=", I64(i), last)
-            mask = lanes.mask(builder, I64(0), builder.select(within, count, I64(0)))
-            channel = builder.select(within, I64(i), last)
-            lanes.store_some(builder, mask, row, y, builder.mul(channel, of_channel))
+        rows, mask = lanes.turned(builder, rows), lanes.mask(builder, I64(0), count)
+
+        def put(i: int) -> None:
+            lanes.store_some(builder, mask, rows[i], y, builder.mul(I64(i), of_channel))
+
+        up_to(lanes, builder, last, put)
 
     return emitted(emit, 5)
 
 
+def up_to(lanes: Lanes, builder: Any, last: Any, put: Callable[[int], None]) -> None:
+    """Emit ``put(i)`` for all lanes up to ``last``, without a question where that is all."""
+    whole = builder.icmp_signed("==", last, I64(lanes.count - 1))
+    with builder.if_else(whole) as (all_of_them, some):
+        with all_of_them:
+            for i in range(lanes.count):
+                put(i)
+        with some:
+            for i in range(lanes.count):
+                with builder.if_then(builder.icmp_signed("<=", I64(i), last)):
+                    put(i)
+
+
 def kernel_in(lanes: Lanes, dtype: str, f: Filters, turned: bool) -> Any:
-    """Make ``(w, of_out, last, u, of_element)``: transform some outputs' kernels.
+    """Make ``(w, of_out, of_in, last, u, of_element)``: transform some outputs' kernels.
 
     The kernels of an input channel with as many output channels as lanes, ``of_out`` apart;
-    behind the ``last`` one there are zeros. Returns the largest magnitude in them.
+    behind the ``last`` one it is repeated. Returns the largest magnitude in them.
     """
     r_h, r_w = f.h.r, f.w.r
     taps = r_h * r_w
 
-    def emit(builder: Any, w: Any, of_out: Any, last: Any, u: Any, of_element: Any) -> Any:
+    def emit(
+        builder: Any, w: Any, of_out: Any, of_in: Any, last: Any, u: Any, of_element: Any
+    ) -> Any:
         found: list[Any] = []
+        coming = builder.add(w, builder.mul(of_in, I64(COMING)))
         for start in range(0, taps, lanes.count):
-            rows = []
+            rows, mask = [], lanes.mask(builder, I64(0), I64(taps - start))
             for i in range(lanes.count):
                 within = builder.icmp_signed("<=", I64(i), last)
-                stop = builder.select(within, I64(taps - start), I64(0))
-                mask = lanes.mask(builder, I64(0), stop)
                 offset = builder.mul(builder.select(within, I64(i), last), of_out)
                 offset = builder.add(offset, I64(start * lanes.itemsize))
                 rows.append(lanes.load_some(builder, mask, w, offset))
+                lanes.prefetch(builder, coming, offset)
             found += lanes.turned(builder, rows)
         found = found[:taps]
         largest = lanes.zero
@@ -205,7 +224,7 @@ def kernel_in(lanes: Lanes, dtype: str, f: Filters, turned: bool) -> Any:
                 lanes.store(builder, value, u, builder.mul(of_element, I64(i * f.w.t + j)))
         return lanes.largest(builder, largest)
 
-    return emitted(emit, 5, KINDS[dtype][0])
+    return emitted(emit, 6, KINDS[dtype][0])
 
 
 def kernel_back(lanes: Lanes, f: Filters) -> Any:
@@ -230,20 +249,27 @@ def kernel_back(lanes: Lanes, f: Filters) -> Any:
         for start in range(0, taps, lanes.count):
             some = found[start : start + lanes.count]
             some += [lanes.zero] * (lanes.count - len(some))
-            for i, kernel in enumerate(lanes.turned(builder, some)):
-                within = builder.icmp_signed("<=", I64(i), last)
-                mask = lanes.mask(
-                    builder, I64(0), builder.select(within, I64(taps - start), I64(0))
-                )
-                offset = (i * taps + start) * lanes.itemsize
-                place = builder.add(dw, builder.select(within, I64(offset), I64(0)))
-                old = builder.and_(mask, lanes.mask(builder, I64(0), builder.mul(adds, I64(64))))
-                total = builder.fadd(kernel, lanes.load_some(builder, old, place))
-                doubt = lanes.fma(builder, total, lanes.zero, doubt)
-                lanes.store_some(builder, mask, total, place)
+            for value in some:
+                doubt = lanes.fma(builder, value, lanes.zero, doubt)
+            kernels = lanes.turned(builder, some)
+            mask = lanes.mask(builder, I64(0), I64(taps - start))
+            old = lanes.mask(builder, I64(0), builder.mul(adds, I64(taps - start)))
+            put = partial(_put_kernel, lanes, builder, kernels, (mask, old), dw, taps, start)
+            up_to(lanes, builder, last, put)
         return lanes.any_nan(builder, doubt)
 
     return emitted(emit, 5, types.int64)
+
+
+def _put_kernel(
+    lanes: Lanes, builder: Any, kernels: Sequence[Any], masks: tuple[Any, Any], dw: Any,
+    taps: int, start: int, i: int,
+) -> None:  # fmt: skip
+    """Store elements of one kernel from ``start`` on, plus what is there if it is asked for."""
+    mask, old = masks
+    offset = (i * taps + start) * lanes.itemsize
+    total = builder.fadd(kernels[i], lanes.load_some(builder, old, dw, offset))
+    lanes.store_some(builder, mask, total, dw, offset)
 
 
 def _block_product(
