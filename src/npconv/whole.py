@@ -34,7 +34,7 @@ class Native(Algorithm, Protocol):
     ) -> Any:
         """Prepare a run for input, output and kernel (or their gradients) of these strides.
 
-        None where arrays that lie so cannot be taken.
+        Of a packed kernel it is the shape. None where arrays that lie so cannot be taken.
         """
 
     def takes(self, result: DType, accumulator: DType) -> bool:
@@ -46,9 +46,12 @@ class Native(Algorithm, Protocol):
         """Bound the bytes of a problem that is not cut, its packed kernel among them."""
 
     def pack_whole(
-        self, problem: ConvProblem, direction: Direction, w: Array, threads: int
+        self, problem: ConvProblem, direction: Direction, w: Array, threads: int, *, keep: bool
     ) -> Array | None:
-        """Pack a kernel for a problem that is not cut; None where it cannot be taken so."""
+        """Bring a kernel into the form for a problem that is not cut, to keep or for one call.
+
+        None where it cannot be taken so.
+        """
 
 
 class Runs:
@@ -117,16 +120,24 @@ class Runs:
             array.dtype is self.dtype or (array.dtype == self.dtype) for array in arrays
         ) and all(array.flags.aligned for array in arrays)
 
-    def packed(self, w: Array) -> Array | None:
-        """Pack a kernel, of any strides; None where it cannot be taken so."""
+    def packed(self, w: Array, *, keep: bool = False) -> Array | None:
+        """Pack a kernel, of any strides, to keep or for one call; None where that cannot be."""
         if not self.take(w):
             return None
         view = self.problem.view_kernel(w)
-        return self.algorithm.pack_whole(self.problem, self.direction, view, self.threads)
+        what = self.problem, self.direction, view, self.threads
+        return self.algorithm.pack_whole(*what, keep=keep)
 
-    def of_kernel(self, first: Array, packed: Array, out: Array, bias: Array | None) -> bool:
+    def of_kernel(
+        self,
+        first: Array,
+        packed: Array,
+        out: Array,
+        bias: Array | None,
+        flags: Array | None = None,
+    ) -> bool:
         """Run forward, or to the input's gradient, with a packed kernel; say whether it could."""
-        key = first.strides, out.strides
+        key = first.strides, out.strides, packed.ndim
         prepared = self.prepared.get(key)
         if prepared is None:
             p = self.problem
@@ -134,15 +145,16 @@ class Runs:
                 views = p.view_input(first), p.view_output(out)
             else:
                 views = p.view_input(out), p.view_output(first)
-            prepared = self._prepare(key, *map(_strides, views), ())
+            prepared = self._prepare(key, *map(_strides, views), packed.shape)
         if not prepared:
             return False
         lent = _memory.take(prepared.scratch + LINE)
-        prepared.run(first, packed, out, bias, lent[1])
+        marks = 0 if flags is None else flags.ctypes.data
+        prepared.run(first, packed, out, bias, lent[1], marks)
         _memory.give(lent)
         return True
 
-    def of_operands(self, x: Array, dy: Array, dw: Array) -> bool:
+    def of_operands(self, x: Array, dy: Array, dw: Array, flags: Array | None = None) -> bool:
         """Run to the kernel's gradient; say whether it could."""
         key = x.strides, dy.strides, dw.strides
         prepared = self.prepared.get(key)
@@ -153,7 +165,7 @@ class Runs:
         if not prepared:
             return False
         lent = _memory.take(prepared.scratch + LINE)
-        prepared.run(x, dy, dw, None, lent[1])
+        prepared.run(x, dy, dw, None, lent[1], 0 if flags is None else flags.ctypes.data)
         _memory.give(lent)
         return True
 

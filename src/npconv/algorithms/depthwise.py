@@ -53,7 +53,13 @@ class Depthwise:
         return depthwise.prepare(problem, direction, dtype.name, x, y, threads)
 
     def pack_whole(
-        self, problem: ConvProblem, direction: Direction, w: Array, threads: int
+        self,
+        problem: ConvProblem,
+        direction: Direction,
+        w: Array,
+        threads: int,
+        *,
+        keep: bool = False,
     ) -> Array | None:
         """Leave the kernel as it is, in one piece; see `Direct.pack_whole`."""
         bare = direction is Direction.INPUT_GRAD or any(a.has_holes for a in problem.axes)

@@ -51,7 +51,13 @@ class Direct:
         return direct.prepare(problem, dtype.name, x, y, threads)
 
     def pack_whole(
-        self, problem: ConvProblem, direction: Direction, w: Array, threads: int
+        self,
+        problem: ConvProblem,
+        direction: Direction,
+        w: Array,
+        threads: int,
+        *,
+        keep: bool = False,
     ) -> Array | None:
         """Put the kernel in the order in which blocks of sums read it.
 

@@ -128,7 +128,7 @@ class Winograd:
             # Gathering and scattering jump about, and take as long as the transforms.
             bytes_moved=4 * count.elements * dtype.itemsize,
             workspace=count.elements * dtype.itemsize,
-            error_growth=_growth(problem, direction),
+            error_growth=growth(problem, direction),
             calls=count.calls,
         )
 
@@ -296,7 +296,7 @@ def _products(matrices: Sequence[Matrix]) -> int:
     return total
 
 
-def _growth(problem: ConvProblem, direction: Direction) -> float:
+def growth(problem: ConvProblem, direction: Direction) -> float:
     """Estimate the growth of rounding errors.
 
     What the transforms and the products make of the operands' magnitudes is bounded by

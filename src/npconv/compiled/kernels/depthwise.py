@@ -16,8 +16,8 @@ from numba import njit, types
 
 from npconv.compiled import words
 from npconv.compiled.blocks import BIAS, FIRST, OUT, SECOND
-from npconv.compiled.kernels.lanes import ITEM, Held, Vectors, loop
 from npconv.compiled.kernels.memory import I64, at, emitted, get_int, getter
+from npconv.compiled.kernels.row_vectors import ITEM, Held, Vectors, loop
 from npconv.compiled.kernels.sliding import (
     Lines,
     Shape,

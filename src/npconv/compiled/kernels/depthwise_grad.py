@@ -14,8 +14,8 @@ from numba import njit
 
 from npconv.compiled import words
 from npconv.compiled.blocks import FIRST, OUT, SCRATCH, SECOND
-from npconv.compiled.kernels.lanes import ITEM, Held, Vectors, loop
 from npconv.compiled.kernels.memory import I64, at, emitted, get_int, getter, setter, stack_words
+from npconv.compiled.kernels.row_vectors import ITEM, Held, Vectors, loop
 from npconv.compiled.kernels.sliding import (
     Shape,
     each_seen,

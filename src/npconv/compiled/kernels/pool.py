@@ -14,8 +14,8 @@ from numba import njit, types
 
 from npconv.compiled import words
 from npconv.compiled.blocks import FLAGS, SECOND
-from npconv.compiled.kernels.lanes import ITEM, Held, Vectors, loop
 from npconv.compiled.kernels.memory import I32, I64, at, emitted, get_int, getter
+from npconv.compiled.kernels.row_vectors import ITEM, Held, Vectors, loop
 from npconv.compiled.kernels.sliding import (
     Shape,
     each_seen,

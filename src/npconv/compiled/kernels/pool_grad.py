@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from npconv.compiled import words
 from npconv.compiled.blocks import FIRST, OUT, SECOND
-from npconv.compiled.kernels.lanes import ITEM
 from npconv.compiled.kernels.memory import get_int, getter, setter
+from npconv.compiled.kernels.row_vectors import ITEM
 
 
 def make(dtype: str) -> Callable[..., None]:

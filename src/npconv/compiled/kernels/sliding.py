@@ -17,8 +17,8 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from npconv.compiled import words
-from npconv.compiled.kernels.lanes import FEW, Vectors
 from npconv.compiled.kernels.memory import I64, at
+from npconv.compiled.kernels.row_vectors import FEW, Vectors
 
 # Where each phase's kernel columns read, counted from the first of all; or, where that is
 # too far to be part of the code, only how many there are: then it is read from memory.

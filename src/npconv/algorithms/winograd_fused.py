@@ -1,0 +1,291 @@
+"""Winograd's minimal filtering, compiled: a panel of tiles at a time, nothing written between.
+
+The arithmetic of `npconv.algorithms.winograd`, with channels in the lanes of vectors:
+
+    V (t*t, T, C)  =  input transform of a panel of T tiles
+    M (t*t, T, K)  =  V (T, C) @ U (C, K)            for each of t*t elements
+    Y              =  output transform of M, plus bias, turned back into rows of pixels
+
+The image is turned channel-last a few rows at a time, so every transform is the same
+arithmetic in all lanes (Lavin and Gray, 2016; the layout is that of Jia, Zlateski, Durand and
+Li, Optimizing N-dimensional, Winograd-based convolution for manycore CPUs, 2018). A row of
+V and M belongs to one tile, so panels may hold tiles of several images, and no bit depends
+on how tiles fall into panels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from npconv.algorithms.protocol import DType
+from npconv.algorithms.winograd import Winograd, growth
+from npconv.algorithms.winograd_matrices import Matrix, transpose
+from npconv.compiled import why_missing
+from npconv.compiled.prepared import Prepared, Strides, address, strides_of
+from npconv.compiled.winograd import FEW_PANELS, Tiling, scratch_bytes, tile_axes, tiling
+from npconv.compiled.winograd_gradient import chunks, prepare_gradient
+from npconv.compiled.winograd_steps import (
+    packed_shape,
+    prepare_forward,
+    prepare_pack,
+    raw_layout,
+    raw_tiling,
+)
+from npconv.cost import Cost
+from npconv.problem import Array, ConvProblem, Direction
+from npconv.scratch import Scratch
+from npconv.strays import Strays
+
+LINE = 128  # bytes of two cache lines, which are read together
+
+
+class WinogradFused:
+    """Tiles of 4 outputs (2 where there are no more) along each axis of kernel size 3."""
+
+    name = "winograd_fused"
+    engine = "compiled"
+    direct = False
+    bands = False
+    marks_doubt = True  # in `Scratch.flags`
+
+    def forward(
+        self,
+        problem: ConvProblem,
+        x: Array,
+        w: Array,
+        *,
+        out: Array,
+        bias: Array | None = None,
+        scratch: Scratch,
+    ) -> None:
+        """Multiply panel by panel, by a kernel that is packed, or as it came."""
+        _convolve(problem, Direction.FORWARD, x, w, out, bias, scratch)
+
+    def input_grad(
+        self, problem: ConvProblem, dy: Array, w: Array, *, out: Array, scratch: Scratch
+    ) -> None:
+        """Convolve dy with the kernel turned round; its transform turns it."""
+        _convolve(problem, Direction.INPUT_GRAD, dy, w, out, None, scratch)
+
+    def kernel_grad(
+        self, problem: ConvProblem, x: Array, dy: Array, *, out: Array, scratch: Scratch
+    ) -> None:
+        """Sum over tiles, chunk after chunk, and add that to ``out``."""
+        x, dy = _rows_in_one_piece(x, "x", scratch), _rows_in_one_piece(dy, "dy", scratch)
+        threads = scratch.threads
+        made = prepare_gradient(problem, x.dtype, strides_of(x), strides_of(dy), threads, True)
+        _run(made, x, dy, out, None, scratch)
+
+    def prepare(
+        self,
+        problem: ConvProblem,
+        direction: Direction,
+        dtype: DType,
+        strides: tuple[Strides, Strides, Strides],
+        threads: int,
+    ) -> Prepared | None:
+        """Prepare a run for arrays whose rows lie in one piece each.
+
+        With FLAGS, one integer for each image (one for the kernel's gradient), those not to be
+        trusted are made 1: see `npconv.trust`.
+        """
+        x, y, w = strides
+        if not (x[-1] == 1 or problem.size[-1] == 1) or not (y[-1] == 1 or problem.out[-1] == 1):
+            return None
+        if direction is Direction.KERNEL_GRAD:
+            kernel = (problem.G, problem.K, problem.C, *problem.kernel)
+            if w != tuple(math.prod(kernel[i + 1 :]) for i in range(len(kernel))):
+                return None
+            return prepare_gradient(problem, dtype, x, y, threads, False)
+        turned, tile = direction is Direction.INPUT_GRAD, None if len(w) == 3 else w[1:3]
+        if turned:
+            return prepare_forward(problem.turned, dtype, y, x, threads, tile, turned)
+        return prepare_forward(problem, dtype, x, y, threads, tile, turned)
+
+    def pack_whole(
+        self,
+        problem: ConvProblem,
+        direction: Direction,
+        w: Array,
+        threads: int,
+        *,
+        keep: bool = False,
+    ) -> Array | None:
+        """Transform the kernel to keep it; for one call, leave that to the run."""
+        if keep:
+            return self.pack(problem, direction, w, threads)
+        return self.bring(problem, direction, w)
+
+    def whole_workspace(
+        self, problem: ConvProblem, direction: Direction, dtype: DType, threads: int
+    ) -> int:
+        """Count what threads work in, and the kernel, transformed or copied."""
+        posed = problem.turned if direction is Direction.INPUT_GRAD else problem
+        cut = tiling(posed, dtype)
+        if direction is Direction.KERNEL_GRAD:
+            return chunks(posed, cut, threads).total + LINE
+        beside = posed.G * (cut.outputs * posed.C + posed.K * posed.C * posed.taps) * cut.item
+        raw = raw_layout(posed, raw_tiling(posed, dtype), threads)[3]
+        return max(raw, scratch_bytes(cut, posed.G, threads)) + beside + LINE
+
+    def takes(self, result: DType, accumulator: DType) -> bool:
+        """Whether arrays of these numbers can be read and written without a cast."""
+        return result == accumulator
+
+    def pack(self, problem: ConvProblem, direction: Direction, w: Array, threads: int = 1) -> Array:
+        """Transform the kernel: ``(G, t, t, ...)``, and behind it what the checks want."""
+        turned, w = direction is Direction.INPUT_GRAD, np.ascontiguousarray(w)
+        posed = problem.turned if turned else problem
+        packed = np.empty(packed_shape(posed, tiling(posed.one_image, w.dtype)), w.dtype)
+        if packed.size:
+            made = prepare_pack(posed.one_image, turned, w.dtype, threads)
+            _run(made, w, None, packed, None, Scratch())
+        return packed
+
+    def bring(self, problem: ConvProblem, direction: Direction, w: Array) -> Array:
+        """Give the kernel as `forward` takes it for one call: ``(G, K*C, taps)``, as it came.
+
+        A large one is transformed piece by piece, and never leaves the cache.
+        """
+        return np.ascontiguousarray(w).reshape(problem.G, problem.K * problem.C, problem.taps)
+
+    def why_not(self, problem: ConvProblem, direction: Direction, dtype: DType) -> str | None:
+        """Serve what `winograd` serves along the last two axes, where Numba is."""
+        missing = why_missing()
+        if missing:
+            return missing
+        if dtype not in (np.float32, np.float64):
+            return f"its kernels are for float32 and float64, not {dtype}"
+        refused = Winograd().why_not(problem, direction, dtype)
+        if not refused and problem.kernel[-1] == 1 and problem.kernel.count(3) > 1:
+            return f"of two windows one must be along the last axis, but they are {problem.kernel}"
+        return refused
+
+    def cost(
+        self,
+        problem: ConvProblem,
+        direction: Direction,
+        dtype: DType,
+        whole: ConvProblem | None = None,
+    ) -> Cost:
+        """Count products in whole vectors, the transforms, and what they read and write."""
+        posed = problem.turned if direction is Direction.INPUT_GRAD else problem
+        cut = tiling(posed, dtype)
+        return Cost(
+            multiplications=_multiplications(posed, cut, direction),
+            bytes_moved=_bytes_moved(posed, cut, direction),
+            workspace=_workspace(posed, cut, direction, dtype),
+            error_growth=growth(problem, direction),
+            calls=10,
+        )
+
+    def strays(self, problem: ConvProblem, direction: Direction) -> Strays:
+        """Tiles at the border multiply what they read there with all of the kernel."""
+        return Winograd().strays(problem, direction)
+
+
+def _convolve(
+    problem: ConvProblem,
+    direction: Direction,
+    x: Array,
+    w: Array,
+    out: Array,
+    bias: Array | None,
+    scratch: Scratch,
+) -> None:
+    x, y = _rows_in_one_piece(x, "operand", scratch), out
+    if out.dtype != x.dtype or not _is_ready(out):
+        y = scratch.array("result", out.shape, x.dtype)
+    turned, tile = direction is Direction.INPUT_GRAD, None if w.ndim == 3 else w.shape[1:3]
+    posed, threads = problem.turned if turned else problem, scratch.threads
+    lies = strides_of(x), strides_of(y)
+    made = prepare_forward(posed, x.dtype, *lies, threads, tile, turned)
+    _run(made, x, w, y, bias, scratch)
+    if y is not out:
+        out[...] = y
+
+
+def _run(
+    made: Prepared,
+    first: Array,
+    second: Array | None,
+    out: Array,
+    bias: Array | None,
+    scratch: Scratch,
+) -> None:
+    memory = scratch.array("winograd", (made.scratch + LINE,), np.uint8)
+    start, bias = address(memory), None if bias is None else np.ascontiguousarray(bias)
+    made.run(first, second, out, bias, start + -start % LINE, address(scratch.flags))
+
+
+def _is_ready(x: Array) -> bool:
+    return x.shape[-1] == 1 or x.strides[-1] == x.itemsize
+
+
+def _rows_in_one_piece(x: Array, role: str, scratch: Scratch) -> Array:
+    """Copy an array whose rows do not lie in one piece."""
+    if _is_ready(x):
+        return x
+    copy = scratch.array(role, x.shape, x.dtype)
+    copy[...] = x
+    return copy
+
+
+# ---- counts ------------------------------------------------------------------------------
+
+
+def _multiplications(posed: ConvProblem, cut: Tiling, direction: Direction) -> int:
+    """Count products: those of a tile are formed for whole vectors of channels."""
+    inputs, outputs = cut.inputs * cut.lanes, cut.outputs * cut.lanes
+    tiles, kernels = posed.G * cut.tiles, posed.G * posed.C * outputs
+    tiles *= slices_of(posed)
+    products = cut.elements * tiles
+    if direction is Direction.KERNEL_GRAD:
+        products *= posed.K * inputs
+        outward = [transpose(f.output) for f in (cut.h, cut.w)]
+        kernels *= -(-cut.tiles // 64) * slices_of(posed)
+    else:
+        products *= posed.C * outputs
+        outward = [f.output for f in (cut.h, cut.w)]
+    inward = _products([f.input for f in (cut.h, cut.w)]) * tiles * inputs
+    return (
+        products
+        + inward
+        + _products(outward) * tiles * outputs
+        + _products([f.kernel for f in (cut.h, cut.w)]) * kernels
+    )
+
+
+def slices_of(posed: ConvProblem) -> int:
+    """Count the pictures that are filtered: one for each position of the other axes."""
+    return posed.pixels // max(1, math.prod(axis.out for axis in tile_axes(posed)))
+
+
+def _products(matrices: Sequence[Matrix]) -> int:
+    """Products of a tile's transform along both axes, of numbers that are not zero."""
+    h, w = matrices
+    full = [sum(above != 0 for row in matrix for above, _ in row) for matrix in matrices]
+    return full[0] * len(w[0]) + len(h) * full[1]
+
+
+def _bytes_moved(posed: ConvProblem, cut: Tiling, direction: Direction) -> int:
+    """Count V, M and the kernel's transform, written and read, and the image turned."""
+    tiles = posed.G * cut.tiles * cut.elements * slices_of(posed)
+    moved = 2 * tiles * (cut.inputs + cut.outputs) * cut.lanes * cut.item
+    again = -(-cut.tiles // 64) if direction is Direction.KERNEL_GRAD else cut.panels
+    return moved + posed.G * cut.u_bytes * (1 + again * slices_of(posed))
+
+
+def _workspace(posed: ConvProblem, cut: Tiling, direction: Direction, dtype: DType) -> int:
+    """Bound the working memory for each thread, and copies of what lies in no order."""
+    y = posed.N * posed.G * posed.K * posed.pixels * cut.item
+    if direction is Direction.KERNEL_GRAD:
+        return chunks(posed, cut, 1).total + LINE + y
+    packing = posed.G * cut.outputs * posed.C * cut.item
+    raw = raw_tiling(posed, dtype)
+    panels = min(posed.G * raw.panels, FEW_PANELS)  # or one for each thread
+    total = raw_layout(posed, raw, 1)[3] + panels * raw.v_panel
+    return total + packing + LINE + y

@@ -1,0 +1,336 @@
+"""Winograd's transforms and products, a few vectors at a time: lanes are channels.
+
+The image is turned so that a vector holds one pixel of several channels. Then each transform
+is the same arithmetic in every lane, whatever the image's width, and a row of the products
+belongs to one tile: its bits depend on no other tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import product
+from typing import Any, NamedTuple
+
+from numba import types
+
+from npconv.algorithms.winograd_matrices import BY_TILE, Filtering, Matrix, transpose
+from npconv.compiled.kernels.lanes import Lanes, repeated
+from npconv.compiled.kernels.memory import I64, KINDS, emitted
+
+# How many steps before it is multiplied a line of a product is called into the cache.
+AHEAD = 16
+# How many input channels before theirs kernels are.
+COMING = 12
+
+
+class Filters(NamedTuple):
+    """The filtering of the two tile axes."""
+
+    h: Filtering
+    w: Filtering
+
+    @property
+    def elements(self) -> int:
+        """How many products a tile takes for each pair of channels."""
+        return self.h.t * self.w.t
+
+
+def filters(tile: str) -> Filters:
+    """Read ``"6x6"``: the elements of a tile along each axis."""
+    return Filters(*(BY_TILE[int(t)] for t in tile.split("x")))
+
+
+def combined(lanes: Lanes, builder: Any, matrix: Matrix, values: Sequence[Any]) -> list[Any]:
+    """Multiply a matrix by a column of vectors; zeros are left out, and ones not multiplied."""
+    return [_row(lanes, builder, row, values) for row in matrix]
+
+
+def _row(lanes: Lanes, builder: Any, row: Sequence[tuple[int, int]], values: Sequence[Any]) -> Any:
+    terms = [(a / b, v) for (a, b), v in zip(row, values, strict=True) if a]
+    terms.sort(key=lambda term: (abs(term[0]) != 1, term[0] < 0))  # what needs no product first
+    number, total = terms[0]
+    if number != 1:
+        total = builder.fmul(lanes.all(number), total)
+    for number, value in terms[1:]:
+        if number == 1:
+            total = builder.fadd(total, value)
+        elif number == -1:
+            total = builder.fsub(total, value)
+        else:
+            total = lanes.fma(builder, lanes.all(number), value, total)
+    return total
+
+
+def transformed(
+    lanes: Lanes, builder: Any, h: Matrix, w: Matrix, tile: Sequence[Sequence[Any]]
+) -> list[list[Any]]:
+    """Multiply a tile of vectors by a matrix along both of its axes."""
+    columns = [combined(lanes, builder, h, column) for column in zip(*tile, strict=True)]
+    return [combined(lanes, builder, w, row) for row in zip(*columns, strict=True)]
+
+
+def turn_in(lanes: Lanes) -> Any:
+    """Make ``(x, of_channel, last, first, stop, to)``: pixels of some channels, channel-last.
+
+    From each channel, one vector of a row from ``x`` on; of its lanes only ``first .. stop -
+    1`` exist, the others are zeros. Behind channel ``last`` it is repeated. Writes one vector
+    of channels for each pixel.
+    """
+
+    def emit(
+        builder: Any, x: Any, of_channel: Any, last: Any, first: Any, stop: Any, to: Any
+    ) -> None:
+        mask = lanes.mask(builder, first, stop)
+        rows = []
+        for i in range(lanes.count):
+            within = builder.icmp_signed("<", I64(i), last)
+            channel = builder.select(within, I64(i), last)
+            offset = builder.mul(channel, of_channel)
+            rows.append(lanes.load_some(builder, mask, x, offset))
+        for i, pixel in enumerate(lanes.turned(builder, rows)):
+            lanes.store(builder, pixel, to, i * lanes.nbytes)
+
+    return emitted(emit, 6)
+
+
+def fill_zeros(lanes: Lanes) -> Any:
+    """Make ``(to, count)``, which writes so many vectors of zeros."""
+
+    def emit(builder: Any, to: Any, count: Any) -> None:
+        def body(step: Any, held: list[Any]) -> list[Any]:
+            lanes.store(builder, lanes.zero, to, builder.mul(step, I64(lanes.nbytes)))
+            return []
+
+        repeated(builder, count, [], body)
+
+    return emitted(emit, 2)
+
+
+def tile_in(lanes: Lanes, h: Matrix, w: Matrix) -> Any:
+    """Make ``(rows, of_row.., v, of_element)``: transform one tile of pixels.
+
+    ``at`` is where its first column stands in each row of a strip, which are ``of_row`` apart
+    and used in turn from row ``first`` on.
+    """
+    t_h, t_w = len(h[0]), len(w[0])
+
+    def emit(builder: Any, strip: Any, of_row: Any, first: Any, v: Any, of_element: Any) -> None:
+        tile = []
+        for i in range(t_h):
+            slot = builder.add(first, I64(i))
+            over = builder.icmp_signed(">=", slot, I64(t_h))
+            slot = builder.select(over, builder.sub(slot, I64(t_h)), slot)
+            row = builder.add(strip, builder.mul(slot, of_row))
+            tile.append([lanes.load(builder, row, j * lanes.nbytes) for j in range(t_w)])
+        for i, row in enumerate(transformed(lanes, builder, h, w, tile)):
+            for j, value in enumerate(row):
+                offset = builder.mul(of_element, I64(i * len(w) + j))
+                lanes.store(builder, value, v, offset)
+
+    return emitted(emit, 5)
+
+
+def tile_out(lanes: Lanes, f: Filters) -> Any:
+    """Make ``(m, of_element, bias, to, of_row)``: transform one tile's products back.
+
+    Adds a vector of biases; writes vectors of channels, a row of the tile every ``of_row``.
+    Returns 1 where anything is not finite.
+    """
+
+    def emit(builder: Any, m: Any, of_element: Any, bias: Any, to: Any, of_row: Any) -> Any:
+        added, doubt = lanes.load(builder, bias), lanes.zero
+        tile = [
+            [
+                lanes.load(builder, m, builder.mul(of_element, I64(i * f.w.t + j)))
+                for j in range(f.w.t)
+            ]
+            for i in range(f.h.t)
+        ]
+        for i, row in enumerate(transformed(lanes, builder, f.h.output, f.w.output, tile)):
+            for j, value in enumerate(row):
+                y = builder.fadd(value, added)
+                doubt = lanes.fma(builder, y, lanes.zero, doubt)  # NaN * 0, Inf * 0 are NaN
+                offset = builder.add(builder.mul(of_row, I64(i)), I64(j * lanes.nbytes))
+                lanes.store(builder, y, to, offset)
+        return lanes.any_nan(builder, doubt)
+
+    return emitted(emit, 5, types.int64)
+
+
+def turn_out(lanes: Lanes) -> Any:
+    """Make ``(of, y, of_channel, last, count)``: the way back from `turn_in`.
+
+    Writes ``count`` pixels of each channel up to ``last``.
+    """
+
+    def emit(builder: Any, of: Any, y: Any, of_channel: Any, last: Any, count: Any) -> None:
+        rows = [lanes.load(builder, of, i * lanes.nbytes) for i in range(lanes.count)]
+        rows, mask = lanes.turned(builder, rows), lanes.mask(builder, I64(0), count)
+
+        def put(i: int) -> None:
+            lanes.store_some(builder, mask, rows[i], y, builder.mul(I64(i), of_channel))
+
+        up_to(lanes, builder, last, put)
+
+    return emitted(emit, 5)
+
+
+def up_to(lanes: Lanes, builder: Any, last: Any, put: Callable[[int], None]) -> None:
+    """Emit ``put(i)`` for all lanes up to ``last``, without a question where that is all."""
+    whole = builder.icmp_signed("==", last, I64(lanes.count - 1))
+    with builder.if_else(whole) as (all_of_them, some):
+        with all_of_them:
+            for i in range(lanes.count):
+                put(i)
+        with some:
+            for i in range(lanes.count):
+                with builder.if_then(builder.icmp_signed("<=", I64(i), last)):
+                    put(i)
+
+
+def kernel_in(lanes: Lanes, dtype: str, f: Filters, turned: bool) -> Any:
+    """Make ``(w, of_out, of_in, last, u, of_element)``: transform some outputs' kernels.
+
+    The kernels of an input channel with as many output channels as lanes, ``of_out`` apart;
+    behind the ``last`` one it is repeated. Returns the largest magnitude in them.
+    """
+    r_h, r_w = f.h.r, f.w.r
+    taps = r_h * r_w
+
+    def emit(
+        builder: Any, w: Any, of_out: Any, of_in: Any, last: Any, u: Any, of_element: Any
+    ) -> Any:
+        found: list[Any] = []
+        coming = builder.add(w, builder.mul(of_in, I64(COMING)))
+        for start in range(0, taps, lanes.count):
+            rows, mask = [], lanes.mask(builder, I64(0), I64(taps - start))
+            for i in range(lanes.count):
+                within = builder.icmp_signed("<=", I64(i), last)
+                offset = builder.mul(builder.select(within, I64(i), last), of_out)
+                offset = builder.add(offset, I64(start * lanes.itemsize))
+                rows.append(lanes.load_some(builder, mask, w, offset))
+                lanes.prefetch(builder, coming, offset)
+            found += lanes.turned(builder, rows)
+        found = found[:taps]
+        largest = lanes.zero
+        for tap in found:
+            largest = lanes.larger(builder, lanes.magnitude(builder, tap), largest)
+        if turned:
+            found.reverse()
+        tile = [found[i * r_w : (i + 1) * r_w] for i in range(r_h)]
+        for i, row in enumerate(transformed(lanes, builder, f.h.kernel, f.w.kernel, tile)):
+            for j, value in enumerate(row):
+                lanes.store(builder, value, u, builder.mul(of_element, I64(i * f.w.t + j)))
+        return lanes.largest(builder, largest)
+
+    return emitted(emit, 6, KINDS[dtype][0])
+
+
+def kernel_back(lanes: Lanes, f: Filters) -> Any:
+    """Make ``(u, of_element, dw, last, adds)``: transform sums of products back to kernels.
+
+    From one vector of input channels; kernels up to channel ``last`` are written side by
+    side, or added to what is there. Returns 1 where one is not finite.
+    """
+    taps = f.h.r * f.w.r
+    back = transpose(f.h.kernel), transpose(f.w.kernel)
+
+    def emit(builder: Any, u: Any, of_element: Any, dw: Any, last: Any, adds: Any) -> Any:
+        tile = [
+            [
+                lanes.load(builder, u, builder.mul(of_element, I64(i * f.w.t + j)))
+                for j in range(f.w.t)
+            ]
+            for i in range(f.h.t)
+        ]
+        rows = transformed(lanes, builder, *back, tile)
+        found, doubt = [value for row in rows for value in row], lanes.zero
+        for start in range(0, taps, lanes.count):
+            some = found[start : start + lanes.count]
+            some += [lanes.zero] * (lanes.count - len(some))
+            for value in some:
+                doubt = lanes.fma(builder, value, lanes.zero, doubt)
+            kernels = lanes.turned(builder, some)
+            mask = lanes.mask(builder, I64(0), I64(taps - start))
+            old = lanes.mask(builder, I64(0), builder.mul(adds, I64(taps - start)))
+            put = partial(_put_kernel, lanes, builder, kernels, (mask, old), dw, taps, start)
+            up_to(lanes, builder, last, put)
+        return lanes.any_nan(builder, doubt)
+
+    return emitted(emit, 5, types.int64)
+
+
+def _put_kernel(
+    lanes: Lanes, builder: Any, kernels: Sequence[Any], masks: tuple[Any, Any], dw: Any,
+    taps: int, start: int, i: int,
+) -> None:  # fmt: skip
+    """Store elements of one kernel from ``start`` on, plus what is there if it is asked for."""
+    mask, old = masks
+    offset = (i * taps + start) * lanes.itemsize
+    total = builder.fadd(kernels[i], lanes.load_some(builder, old, dw, offset))
+    lanes.store_some(builder, mask, total, dw, offset)
+
+
+def _block_product(
+    lanes: Lanes, builder: Any, rows: int, vectors: int,
+    a: Any, of_row: Any, of_step: Any, b: Any, of_line: Any, c: Any, of_result: Any, depth: Any,
+) -> None:  # fmt: skip
+    """Emit ``c[i] = sum over t of a[i, t] * b[t]``, for ``vectors`` vectors a line of ``b``.
+
+    All ``of_`` are bytes. The sums stay in registers (Goto and van de Geijn, Anatomy of
+    High-Performance Matrix Multiplication, 2008), each in the same order however many rows
+    there are.
+    """
+    # A third of the rows' addresses; the others are a register, or twice it, away.
+    bases = [builder.add(a, builder.mul(of_row, I64(i))) for i in range(0, rows, 3)]
+    beside = [I64(0), of_row, builder.mul(of_row, I64(2))]
+
+    def add(step: Any, sums: list[Any]) -> list[Any]:
+        line, here = builder.add(b, builder.mul(step, of_line)), builder.mul(step, of_step)
+        loaded = [lanes.load(builder, line, j * lanes.nbytes) for j in range(vectors)]
+        coming = builder.add(line, builder.mul(of_line, I64(AHEAD)))
+        for j in range(vectors):
+            lanes.prefetch(builder, coming, j * lanes.nbytes)
+        new: list[Any] = []
+        for i in range(rows):
+            number = lanes.broadcast(builder, builder.add(bases[i // 3], here), beside[i % 3])
+            held = sums[i * vectors : (i + 1) * vectors]
+            new += [lanes.fma(builder, number, *pair) for pair in zip(loaded, held, strict=True)]
+        return new
+
+    sums = repeated(builder, depth, [lanes.zero] * rows * vectors, add)
+    for i in range(rows):
+        for j in range(vectors):
+            offset = builder.add(builder.mul(of_result, I64(i)), I64(j * lanes.nbytes))
+            lanes.store(builder, sums[i * vectors + j], c, offset)
+
+
+def any_block_product(lanes: Lanes, most: int) -> Any:
+    """Make ``(rows, vectors, ...)``: `block_product` for 1 to ``most`` rows and 1 or 2 vectors."""
+
+    def emit(builder: Any, rows: Any, vectors: Any, *where: Any) -> None:
+        after = builder.append_basic_block("after")
+        which = builder.add(builder.mul(rows, I64(2)), vectors)
+        choice = builder.switch(which, after)
+        for r, n in product(range(1, most + 1), (1, 2)):
+            here = builder.append_basic_block(f"block_{r}_{n}")
+            choice.add_case(I64(2 * r + n), here)
+            builder.position_at_end(here)
+            _block_product(lanes, builder, r, n, *where)
+            builder.branch(after)
+        builder.position_at_end(after)
+
+    return emitted(emit, 10)
+
+
+def first_lanes(lanes: Lanes) -> Any:
+    """Make ``(of, offset, last, to)``: copy a vector up to lane ``last``; zeros if ``of`` is 0."""
+
+    def emit(builder: Any, of: Any, offset: Any, last: Any, to: Any) -> None:
+        there = builder.icmp_signed("!=", of, I64(0))
+        stop = builder.select(there, builder.add(last, I64(1)), I64(0))
+        mask = lanes.mask(builder, I64(0), stop)
+        lanes.store(builder, lanes.load_some(builder, mask, of, offset), to)
+
+    return emitted(emit, 4)

@@ -1,0 +1,291 @@
+"""How Winograd's filtering is cut into panels of tiles, and what its kernels are told."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import product
+from typing import NamedTuple
+
+from npconv.algorithms.protocol import DType
+from npconv.algorithms.winograd_matrices import BY_TILE, F_1_1, F_2_3, F_4_3, Filtering
+from npconv.axis import Axis
+from npconv.compiled.blocks import FIRST
+from npconv.compiled.host import block_rows, vector_bytes
+from npconv.compiled.prepared import Strides
+from npconv.compiled.winograd_words import Words
+from npconv.problem import ConvProblem
+
+# Bytes of a panel's transformed tiles and of their products with one block of the kernels:
+# they should stay in the second cache.
+PANEL_BYTES = 2**20
+# Vectors of output channels that are multiplied, and transformed back, together.
+BLOCK = 4
+# Tiles of a row that are gathered together: the pixels they read stay in the first cache.
+BAND = 16
+# Where there are fewer panels for each thread, threads share the parts of a panel.
+FEW_PANELS = 4
+
+
+class Tiling(NamedTuple):
+    """The tiles of one problem, and the panels they fall into. Sizes are in bytes or tiles."""
+
+    h: Filtering
+    w: Filtering
+    lanes: int
+    item: int
+    C: int
+    K: int
+    rows: int
+    columns: int  # of a band
+    bands: int
+    tiles: int  # of all images
+    panel: int
+    panels: int
+    block: int  # vectors of output channels in a block of the kernels
+
+    @property
+    def elements(self) -> int:
+        """Products of a tile for each pair of channels."""
+        return self.h.t * self.w.t
+
+    @property
+    def variant(self) -> str:
+        """Name the kernels for tiles of this size."""
+        return f"{self.h.t}x{self.w.t}"
+
+    @property
+    def inputs(self) -> int:
+        """How many vectors hold the input channels."""
+        return -(-self.C // self.lanes)
+
+    @property
+    def outputs(self) -> int:
+        """How many hold the output channels."""
+        return -(-self.K // self.lanes)
+
+    @property
+    def v_tile(self) -> int:
+        """From one tile's transformed input to the next's."""
+        return odd_lines(self.inputs * self.lanes * self.item)
+
+    @property
+    def m_tile(self) -> int:
+        """The same of its products."""
+        return odd_lines(self.block * self.lanes * self.item)
+
+    @property
+    def v_element(self) -> int:
+        """All tiles of a panel for one element."""
+        return odd_lines(self.panel * self.v_tile)
+
+    @property
+    def m_element(self) -> int:
+        """The same of its products."""
+        return odd_lines(self.panel * self.m_tile)
+
+    @property
+    def v_panel(self) -> int:
+        """All of a panel's transformed input."""
+        return self.elements * self.v_element
+
+    @property
+    def m_panel(self) -> int:
+        """A panel's products with a block of the kernels."""
+        return self.elements * self.m_element
+
+    @property
+    def strip_row(self) -> int:
+        """Pixels read by the tiles of one row, in whole vectors."""
+        pixels = self.w.m * (self.columns - 1) + self.w.t
+        return (-(-pixels // self.lanes) * self.lanes + 1) * self.lanes * self.item
+
+    @property
+    def strip(self) -> int:
+        """All rows that a tile reads."""
+        return self.h.t * self.strip_row
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of a few tiles, and a vector of biases."""
+        return (self.h.m * max(self.w.m, self.lanes) + 1) * self.lanes * self.item
+
+    @property
+    def own(self) -> int:
+        """What each thread needs beside V."""
+        return whole_lines(self.m_panel + self.strip + self.pixels)
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks of the kernels there are."""
+        return -(-self.outputs // self.block)
+
+    @property
+    def u_block(self) -> int:
+        """A block's transformed kernels."""
+        return self.elements * odd_lines(self.block * self.C * self.lanes * self.item)
+
+    @property
+    def u_bytes(self) -> int:
+        """All of one group's."""
+        return self.blocks * self.u_block
+
+
+def odd_lines(nbytes: int) -> int:
+    """Round up to an odd number of cache lines, so that what lies so far apart shares no set."""
+    return (-(-nbytes // 64) | 1) * 64
+
+
+def whole_lines(nbytes: int) -> int:
+    """Round up to whole pairs of cache lines, so that threads do not share one."""
+    return -(-nbytes // 128) * 128
+
+
+def tile_places(problem: ConvProblem) -> tuple[int, int]:
+    """Say along which two axes there are tiles: the last, and one before; -1 for none."""
+    last = problem.rank - 1
+    windows = [i for i in range(last) if problem.axes[i].kernel > 1]
+    return (windows[-1] if windows else last - 1), last
+
+
+def tile_axes(problem: ConvProblem) -> tuple[Axis, Axis]:
+    """Give the two axes along which there are tiles; one of size 1 where there is but one."""
+    h, w = tile_places(problem)
+    return (problem.axes[h] if h >= 0 else Axis(1, 1)), problem.axes[w]
+
+
+class Slice(NamedTuple):
+    """Outputs at one position of all other axes, and the inputs they see, if there are any.
+
+    Offsets are in elements. There the kernel has one element: so a slice is a picture.
+    """
+
+    x: int
+    y: int
+    is_there: bool
+
+
+def slices(problem: ConvProblem, x: Strides, y: Strides) -> list[Slice]:
+    """Walk over the positions of the axes without tiles."""
+    others = [i for i in range(problem.rank) if i not in tile_places(problem)]
+    found = []
+    for place in product(*(range(problem.axes[i].out) for i in others)):
+        seen = [p - problem.axes[i].low for p, i in zip(place, others, strict=True)]
+        there = all(0 <= t < problem.axes[i].size for t, i in zip(seen, others, strict=True))
+        of_x = sum(t * x[3 + i] for t, i in zip(seen, others, strict=True)) if there else 0
+        of_y = sum(p * y[3 + i] for p, i in zip(place, others, strict=True))
+        found.append(Slice(of_x, of_y, there))
+    return found
+
+
+def filtering(axis: Axis) -> Filtering:
+    """Choose how to filter along an axis: beyond two outputs, tiles of 4 take fewest products."""
+    if axis.kernel == 1:
+        return F_1_1
+    return F_2_3 if axis.out <= F_2_3.m else F_4_3
+
+
+@lru_cache(maxsize=1024)
+def tiling(
+    problem: ConvProblem,
+    dtype: DType,
+    tile: tuple[int, ...] | None = None,
+    block: int = BLOCK,
+) -> Tiling:
+    """Cut a forward problem into tiles and panels; ``tile`` as a kernel was packed for."""
+    h_axis, w_axis = tile_axes(problem)
+    h, w = (BY_TILE[t] for t in tile) if tile else (filtering(h_axis), filtering(w_axis))
+    rows, columns = -(-h_axis.out // h.m), -(-w_axis.out // w.m)
+    bands = max(1, -(-columns // BAND))
+    columns, lanes = -(-columns // bands), vector_bytes() // dtype.itemsize
+    tiles = problem.N * rows * columns * bands
+    block = max(1, min(block, -(-problem.K // lanes)))
+    one = Tiling(
+        h, w, lanes, dtype.itemsize, problem.C, problem.K, rows, columns, bands, tiles, 1, 1, block
+    )
+    panel, most = PANEL_BYTES // (one.v_panel + one.m_panel), block_rows()
+    panels = max(1, -(-tiles // max(most, panel // most * most)))
+    return one._replace(panel=-(-tiles // panels), panels=panels)
+
+
+def is_shared(cut: Tiling, groups: int, threads: int) -> bool:
+    """Whether threads share the parts of a panel; if not, each does panels of its own."""
+    return cut.panels * groups < FEW_PANELS * threads
+
+
+def scratch_bytes(cut: Tiling, groups: int, threads: int) -> int:
+    """Count the bytes of V, and of what threads have of their own."""
+    kept = cut.panels * groups if is_shared(cut, groups, threads) else threads
+    return kept * cut.v_panel + threads * cut.own
+
+
+def words(
+    problem: ConvProblem,
+    cut: Tiling,
+    x: Strides,
+    y: Strides,
+    u_group: int,
+    threads: int,
+    one: Slice,
+) -> Words:
+    """Tell the kernels of a forward problem; ``x`` and ``y`` are strides in elements."""
+    shared = is_shared(cut, problem.G, threads)
+    h_axis, w_axis = tile_axes(problem)
+    x_image, x_group, x_channel, x_row = in_bytes(problem, x, cut.item)
+    y_image, y_group, y_channel, y_row = in_bytes(problem, y, cut.item)
+    channels = max(1, cut.inputs // 16)
+    return Words(
+        operand=FIRST,
+        x_at=one.x * cut.item,
+        x_image=x_image,
+        x_group=x_group,
+        x_channel=x_channel,
+        x_row=x_row,
+        C=problem.C,
+        H=h_axis.size if one.is_there else 0,
+        W=w_axis.size,
+        top=h_axis.low,
+        left=w_axis.low,
+        rows=cut.rows,
+        columns=cut.columns,
+        an_image=cut.rows * cut.columns * cut.bands,
+        tiles=cut.tiles,
+        first=0,
+        panel=cut.panel,
+        panels=cut.panels,
+        channels=channels,
+        parts=-(-cut.inputs // channels),
+        v=0,
+        v_panel=cut.v_panel,
+        v_tile=cut.v_tile,
+        v_element=cut.v_element,
+        strip_row=cut.strip_row,
+        own=cut.panels * problem.G * cut.v_panel if shared else 0,
+        own_bytes=cut.own if shared else cut.own + cut.v_panel,
+        strip=cut.m_panel,
+        pixels=cut.m_panel + cut.strip,
+        v_own=cut.own,
+        y_at=one.y * cut.item,
+        y_image=y_image,
+        y_group=y_group,
+        y_channel=y_channel,
+        y_row=y_row,
+        K=problem.K,
+        P=h_axis.out,
+        Q=w_axis.out,
+        u=-1,
+        u_group=u_group,
+        vectors=cut.outputs,
+        block=cut.block,
+        first_block=0,
+        blocks=cut.blocks,
+        m_tile=cut.m_tile,
+        m_element=cut.m_element,
+    )
+
+
+def in_bytes(problem: ConvProblem, strides: Strides, item: int) -> tuple[int, int, int, int]:
+    """Keep strides of images, groups, channels and rows; the last axis has stride 1."""
+    image, group, channel, *spatial = strides
+    h, _ = tile_places(problem)
+    row = spatial[h] if h >= 0 else 0
+    return image * item, group * item, channel * item, row * item

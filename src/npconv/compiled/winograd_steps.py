@@ -1,0 +1,216 @@
+"""Runs of Winograd's filtering, prepared: which steps, in how many parts."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from npconv.algorithms.protocol import DType
+from npconv.compiled.blocks import FIRST, OUT, SCRATCH, SECOND
+from npconv.compiled.prepared import Prepared, Step, Strides, step
+from npconv.compiled.winograd import (
+    Slice,
+    Tiling,
+    in_bytes,
+    is_shared,
+    scratch_bytes,
+    slices,
+    tile_axes,
+    tiling,
+    whole_lines,
+    words,
+)
+from npconv.compiled.winograd_words import CheckWords, KernelWords, Words
+from npconv.problem import ConvProblem
+
+# A kernel that was not packed is transformed so many bytes at a time.
+U_BYTES = 5 * 2**19
+# How many input channels of the kernel one part transforms.
+CHUNK = 64
+# The block where such a kernel has to be transformed piece by piece: see `_pieces`.
+SMALL_BLOCK = 1
+
+
+def seen_numbers(problem: ConvProblem) -> int:
+    """Count what the checks want to know of a group's kernel; see `winograd_kernel`."""
+    return problem.C * (1 + problem.taps)
+
+
+def packed_shape(problem: ConvProblem, cut: Tiling) -> tuple[int, int, int, int]:
+    """Give the shape of a packed kernel: each group's, and behind it what the checks want."""
+    beside = -(-seen_numbers(problem) // cut.elements)
+    return problem.G, cut.h.t, cut.w.t, cut.u_bytes // cut.item // cut.elements + beside
+
+
+@lru_cache(maxsize=1024)
+def prepare_pack(problem: ConvProblem, turned: bool, dtype: DType, threads: int) -> Prepared:
+    """Prepare the transform of a kernel of a forward problem into a packed one."""
+    cut = tiling(problem.one_image, dtype)
+    size = _numbers(packed_shape(problem, cut)) * cut.item
+    made = _kernel_words(problem, cut, turned)._replace(
+        operand=FIRST, result=OUT, u_group=size, seen=cut.u_bytes, seen_group=size
+    )
+    steps = (_transform(cut, made, problem.G, dtype), _seen(cut, made, problem.G, dtype))
+    return Prepared(steps, problem.G * cut.outputs * problem.C * cut.item, threads)
+
+
+@lru_cache(maxsize=1024)
+def prepare_forward(
+    problem: ConvProblem,
+    dtype: DType,
+    x: Strides,
+    y: Strides,
+    threads: int,
+    tile: tuple[int, ...] | None,
+    turned: bool,
+) -> Prepared:
+    """Prepare a forward problem; its kernel is packed for ``tile``, or None: it is as it came."""
+    if tile is not None:
+        cut = tiling(problem, dtype, tile)
+        size = _numbers(packed_shape(problem, cut)) * cut.item
+        steps: list[Step] = []
+        for one in slices(problem, x, y):
+            made = words(problem, cut, x, y, size, threads, one)
+            steps += _halves(made, cut, problem.G, threads, dtype)
+            check = check_words(problem, cut, x, y, one)
+            check = check._replace(seen_in=SECOND, seen=cut.u_bytes, seen_group=size)
+            steps.append(check_step(check, dtype))
+        return Prepared(tuple(steps), scratch_bytes(cut, problem.G, threads), threads)
+    return _from_raw(problem, dtype, x, y, threads, turned)
+
+
+def _from_raw(
+    problem: ConvProblem, dtype: DType, x: Strides, y: Strides, threads: int, turned: bool
+) -> Prepared:
+    """Transform some of the kernel, multiply with that, and so on."""
+    cut = raw_tiling(problem, dtype)
+    u, most, seen, total = raw_layout(problem, cut, threads)
+    seen_group = seen_numbers(problem) * cut.item
+    blocks = _blocks_at_once(problem, cut)
+    u_group = blocks * cut.u_block
+    kernel = _kernel_words(problem, cut, turned)._replace(
+        u=u, u_group=u_group, most=most, seen=seen, seen_group=seen_group
+    )
+    steps, pictures = [], slices(problem, x, y)
+    for first in range(0, cut.outputs, blocks * cut.block):
+        stop = min(first + blocks * cut.block, cut.outputs)
+        part = kernel._replace(first=first, vectors=stop - first)
+        steps.append(_transform(cut, part, problem.G, dtype))
+        for one in pictures:
+            made = words(problem, cut, x, y, u_group, threads, one)._replace(
+                u=u,
+                first_block=first // cut.block,
+                blocks=-(-(stop - first) // cut.block),
+                vectors=stop,
+            )
+            halves = _halves(made, cut, problem.G, threads, dtype)
+            # V that threads share is still there, if it is not another picture's.
+            steps += halves[1:] if first and len(halves) > len(pictures) else halves
+    steps.append(_seen(cut, kernel, problem.G, dtype))
+    for one in pictures:
+        check = check_words(problem, cut, x, y, one)
+        check = check._replace(seen_in=SCRATCH, seen=seen, seen_group=seen_group)
+        steps.append(check_step(check, dtype))
+    return Prepared(tuple(steps), total, threads)
+
+
+def raw_tiling(problem: ConvProblem, dtype: DType) -> Tiling:
+    """Cut a problem whose kernel is not packed: small blocks where it is transformed in pieces."""
+    cut = tiling(problem, dtype)
+    if problem.G * cut.u_bytes <= U_BYTES:
+        return cut
+    return tiling(problem, dtype, None, SMALL_BLOCK)
+
+
+def raw_layout(problem: ConvProblem, cut: Tiling, threads: int) -> tuple[int, int, int, int]:
+    """Say where in scratch transformed kernels and what is known of them lie, and all bytes."""
+    u = whole_lines(scratch_bytes(cut, problem.G, threads))
+    most = u + problem.G * _blocks_at_once(problem, cut) * cut.u_block
+    seen = most + problem.G * cut.outputs * problem.C * cut.item
+    return u, most, seen, seen + problem.G * seen_numbers(problem) * cut.item
+
+
+def _blocks_at_once(problem: ConvProblem, cut: Tiling) -> int:
+    """How many blocks of a kernel are transformed before they are multiplied: two at least."""
+    fitting = U_BYTES // max(1, problem.G * cut.u_block)
+    return min(max(2, fitting), max(1, cut.blocks))
+
+
+def _halves(made: Words, cut: Tiling, groups: int, threads: int, dtype: DType) -> list[Step]:
+    """Transform and multiply: in two steps where threads share panels."""
+    variant, panels = (str(dtype), cut.variant), groups * cut.panels
+    if not is_shared(cut, groups, threads):
+        return [step(("winograd", "fused", *variant), made, panels)]
+    return [
+        step(("winograd", "transform", *variant), made, panels * made.parts),
+        step(("winograd", "multiply", *variant), made, panels * made.blocks),
+    ]
+
+
+def _kernel_words(problem: ConvProblem, cut: Tiling, turned: bool) -> KernelWords:
+    taps, item = problem.taps, cut.item
+    # The kernel came as (G, K, C, *kernel), or, to be turned, with K and C exchanged.
+    near, far = taps * item, taps * (problem.K if turned else problem.C) * item
+    return KernelWords(
+        operand=SECOND,
+        of_group=problem.C * problem.K * taps * item,
+        of_out=near if turned else far,
+        of_in=far if turned else near,
+        C=problem.C,
+        K=problem.K,
+        taps=taps,
+        turned=int(turned),
+        block=cut.block,
+        first=0,
+        vectors=cut.outputs,
+        chunk=CHUNK,
+        result=SCRATCH,
+        u=0,
+        u_group=0,
+        most=0,
+        seen=0,
+        seen_group=0,
+    )
+
+
+def _transform(cut: Tiling, made: KernelWords, groups: int, dtype: DType) -> Step:
+    parts = groups * made.vectors * -(-made.C // CHUNK)
+    what = "turned" if made.turned else "as_is"
+    return step(("winograd_kernel", what, str(dtype), cut.variant), made, parts)
+
+
+def _seen(cut: Tiling, made: KernelWords, groups: int, dtype: DType) -> Step:
+    return step(("winograd_kernel", "seen", str(dtype), cut.variant), made, groups)
+
+
+def check_step(made: CheckWords, dtype: DType) -> Step:
+    """Prepare the check of all images."""
+    return step(("winograd_check", "image", str(dtype)), made, made.N * made.G)
+
+
+def check_words(
+    problem: ConvProblem, cut: Tiling, x: Strides, y: Strides, one: Slice
+) -> CheckWords:
+    """Tell the checks where inputs and outputs lie, and which elements may stray."""
+    h_axis, w_axis = tile_axes(problem)
+    read, inside = [], []
+    for axis in (h_axis, w_axis):
+        lo, hi = axis.reads(0, axis.out)
+        read.append((lo, hi))
+        inside.append((max(lo, axis.reach - 1 - axis.low), min(hi, axis.out - axis.low)))
+    if any(lo >= hi for lo, hi in inside):  # see `npconv.strays.frame`
+        inside = [(0, 0), (0, 0)]
+    if not one.is_there:
+        read = [(0, 0), (0, 0)]
+    return CheckWords(
+        one.x * cut.item, *in_bytes(problem, x, cut.item),
+        one.y * cut.item, *in_bytes(problem, y, cut.item),
+        problem.N, problem.G, problem.C, problem.K,
+        h_axis.size if one.is_there else 0, w_axis.size,
+        h_axis.out, w_axis.out, h_axis.low, w_axis.low,
+        *read[0], *read[1], *inside[0], *inside[1], h_axis.kernel, w_axis.kernel, 0, 0, 0,
+    )  # fmt: skip
+
+
+def _numbers(shape: tuple[int, int, int, int]) -> int:
+    """Count the numbers of one group."""
+    return shape[1] * shape[2] * shape[3]

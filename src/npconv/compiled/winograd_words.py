@@ -1,0 +1,155 @@
+"""What the kernels of Winograd's filtering are told of a problem: one integer for each field."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from npconv.compiled.blocks import CALL_WORDS
+
+
+class Words(NamedTuple):
+    """Where a panel of tiles lies, its products, its results. Strides are in bytes.
+
+    Tiles are numbered through all images: those of a band of columns row by row, the bands
+    of an image, the images. A panel is a range of these numbers.
+    """
+
+    operand: int  # which word of the block says where the input begins
+    x_at: int  # bytes from there to what these tiles see of it
+    x_image: int  # from one image of the input to the next, and so on
+    x_group: int
+    x_channel: int
+    x_row: int
+    C: int
+    H: int
+    W: int
+    top: int  # the low pads
+    left: int
+    rows: int  # of tiles
+    columns: int  # of tiles in a band
+    an_image: int  # tiles of an image
+    tiles: int  # of all images
+    first: int  # tile of the first panel
+    panel: int  # tiles of a panel
+    panels: int  # of each group
+    channels: int  # vectors of input channels that one part transforms
+    parts: int  # parts that transform a panel
+    v: int  # where in scratch the first panel's transformed input begins
+    v_panel: int  # from one panel's to the next
+    v_tile: int
+    v_element: int
+    strip_row: int
+    own: int  # where in scratch the first thread's own memory begins
+    own_bytes: int
+    strip: int  # where in it rows of pixels begin, behind the products
+    pixels: int
+    v_own: int  # where in it V begins, if that is not shared
+    y_at: int
+    y_image: int
+    y_group: int
+    y_channel: int
+    y_row: int
+    K: int
+    P: int
+    Q: int
+    u: int  # where in scratch the transformed kernel begins; -1: in the second operand
+    u_group: int
+    vectors: int  # of output channels, up to the last of these blocks
+    block: int  # vectors of output channels that are multiplied together
+    first_block: int
+    blocks: int
+    m_tile: int
+    m_element: int
+
+
+class KernelWords(NamedTuple):
+    """A kernel to be transformed, and where to."""
+
+    operand: int
+    of_group: int
+    of_out: int
+    of_in: int
+    C: int
+    K: int
+    taps: int
+    turned: int
+    block: int  # vectors of output channels that are multiplied together
+    first: int  # vector of output channels
+    vectors: int  # of output channels, from there on
+    chunk: int  # input channels of a part
+    result: int  # which word of the block says where results go
+    u: int
+    u_group: int
+    most: int  # where in scratch the largest magnitudes go
+    seen: int  # where behind `result` what the checks want to know goes
+    seen_group: int
+
+
+class GradientWords(NamedTuple):
+    """The kernel's gradient: products of transformed inputs and transformed gradients."""
+
+    C: int
+    K: int
+    tiles: int  # of this chunk
+    v: int
+    v_group: int
+    v_tile: int
+    v_element: int
+    m: int
+    m_group: int
+    m_tile: int
+    m_element: int
+    rows: int  # output channels of a part
+    row_parts: int
+    columns: int  # vectors of input channels of a part
+    column_parts: int
+    own: int
+    own_bytes: int
+    u_row: int
+    u_element: int
+    w_group: int
+    adds: int  # whether to what is there
+
+
+class CheckWords(NamedTuple):
+    """What the checks of a result look at; see `npconv.trust`."""
+
+    x_at: int
+    x_image: int
+    x_group: int
+    x_channel: int
+    x_row: int
+    y_at: int
+    y_image: int
+    y_group: int
+    y_channel: int
+    y_row: int
+    N: int
+    G: int
+    C: int
+    K: int
+    H: int
+    W: int
+    P: int
+    Q: int
+    top: int
+    left: int
+    first_row: int  # inputs that are read
+    stop_row: int
+    first_column: int
+    stop_column: int
+    inner_row: int  # of these, the ones that meet the whole kernel
+    outer_row: int
+    inner_column: int
+    outer_column: int
+    R: int
+    S: int
+    seen_in: int  # which word of the block says where what is known of the kernel lies
+    seen: int
+    seen_group: int
+
+
+WORDS = Words(*range(CALL_WORDS, CALL_WORDS + len(Words._fields)))
+KERNEL = KernelWords(*range(CALL_WORDS, CALL_WORDS + len(KernelWords._fields)))
+GRADIENT = GradientWords(*range(CALL_WORDS, CALL_WORDS + len(GradientWords._fields)))
+CHECK = CheckWords(*range(CALL_WORDS, CALL_WORDS + len(CheckWords._fields)))
