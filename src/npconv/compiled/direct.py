@@ -13,13 +13,14 @@ from npconv.axis import Axis
 from npconv.compiled.bands import Band, band
 from npconv.compiled.phases import RANK, Phase, axes_of, phases
 from npconv.compiled.prepared import Prepared, Strides, step
-from npconv.compiled.registers import accumulators, sum_bytes, vector_bytes
+from npconv.compiled.registers import SUMS, accumulators, sum_bytes, vector_bytes
 from npconv.problem import Array, ConvProblem
 
 # Outputs of a band: so many that what they share is read seldom, so few that it stays in the
 # cache. Numbers of a band, likewise.
-OUTPUTS, NUMBERS = 168, 2**17
+OUTPUTS, NUMBERS = {"broadcast": 168, "shifted": 480}, 2**17
 WORKER_WORD = 4  # of those that `words` makes
+PAGE = 4096  # bytes after which cache sets come again
 CHANNELS_A_PART = 48  # or a band is read from the image too often
 
 
@@ -114,7 +115,7 @@ def layout(
     problem = problem if as_it_lies else flat
     found = phases(problem)
     blocks = blocks_of(problem.K, lanes, mode)
-    pieces = [pieces_of(problem, phase, mode, lanes, OUTPUTS) for phase in found]
+    pieces = [pieces_of(problem, phase, mode, lanes, OUTPUTS[mode]) for phase in found]
     bands = problem.N * problem.G * sum(p.number for p in pieces)
     parts = min(-(-parts_for(threads) // max(bands, 1)), problem.K // CHANNELS_A_PART)
     chunks = max(1, min(len(blocks), parts))
@@ -223,62 +224,101 @@ def prepare(problem: ConvProblem, dtype: str, x: Strides, y: Strides, threads: i
     itemsize = sum_bytes(dtype)
     problem, x, y = as_it_is_read(problem, x, y)
     how = layout(problem, itemsize, threads, as_it_lies=True)
-    constants, kept = words(problem, how, itemsize, x, y)
+    constants, kept = words(problem, how, dtype, x, y)
     kernel, parts = ("direct", how.mode, dtype), problem.N * problem.G * how.parts
     one = step(kernel, constants, parts, kept)
     return Prepared((one,), how.worker_numbers * itemsize * threads, threads)
 
 
 def words(
-    problem: ConvProblem, how: Layout, itemsize: int, x: Strides, y: Strides
+    problem: ConvProblem, how: Layout, dtype: str, x: Strides, y: Strides
 ) -> tuple[list[int], list[Array]]:
     """Make the words of a block (see `npconv.compiled.kernels.words`), and their tables."""
-    table, kept = _phase_table(how, _spatial(y), len(how.blocks))
-    blocks = np.array(how.blocks, np.int64).ravel()
+    itemsize, blocks = sum_bytes(dtype), np.array(how.blocks, np.int64).ravel()
+    rows, kept, packed = [], [blocks], 0
+    for piece in how.pieces:
+        can = dtype not in SUMS and reads_in_place(problem, how, piece, x, itemsize)
+        row, tables = _phase_words(how, piece, x if can else None, _spatial(y), packed)
+        rows.append(row)
+        kept += tables
+        packed += how.packed_of(piece)
+    table = np.array(rows, np.int64)
     return [
         problem.G, problem.C, problem.K,
         how.band_numbers * itemsize, how.worker_numbers * itemsize,
         table.ctypes.data, how.parts, how.packed, blocks.ctypes.data,
         *x[:3], *_spatial(x), *(axis.size for axis in axes_of(problem)),
         *y[:3], how.block_vectors,
-    ], [table, blocks, *kept]  # fmt: skip
+    ], [table, *kept]  # fmt: skip
+
+
+def reads_in_place(
+    problem: ConvProblem, how: Layout, piece: Pieces, x: Strides, itemsize: int
+) -> bool:
+    """Whether a phase's outputs can be computed from the image as it lies.
+
+    There must be no padding. Channels that lie a multiple of a page apart would push each
+    other out of the cache. Where vectors run along the image, they are read whole.
+    """
+    for axis, size in zip(piece.phase.axes, (a.size for a in axes_of(problem)), strict=True):
+        if not axis.reads or min(axis.reads) < 0:
+            return False
+        if max(axis.reads) + (axis.number - 1) * axis.step >= size:
+            return False
+    apart = abs(x[2]) * itemsize % PAGE
+    if how.channels > 1 and not PAGE // 16 <= apart <= PAGE - PAGE // 16:
+        return False
+    columns = piece.band.columns, piece.last
+    whole = all(count % how.lanes == 0 for count in columns)
+    return how.mode == "broadcast" or (whole and piece.phase.axes[-1].step == x[-1] == 1)
 
 
 def _spatial(strides: Strides) -> tuple[int, ...]:
     return (*(0,) * (RANK - len(strides[3:])), *strides[3:])
 
 
-def _phase_table(how: Layout, y: Strides, blocks: int) -> tuple[Array, list[Array]]:
-    """Make the words of each phase (see `npconv.compiled.kernels.words`), and their tables."""
-    kept: list[Array] = []
+def _phase_words(
+    how: Layout, piece: Pieces, x: Strides | None, y: tuple[int, ...], packed: int
+) -> tuple[list[int], list[Array]]:
+    """Make the words of a phase, and their tables; ``x`` is there where it is read in place."""
+    planes, heights, widths = piece.phase.axes
+    here, kept = piece.band, []
 
     def keep(numbers: Array) -> int:
         kept.append(np.ascontiguousarray(numbers, np.int64))
         return int(kept[-1].ctypes.data)
 
-    rows, packed = [], 0
-    for piece in how.pieces:
-        planes, heights, widths = piece.phase.axes
-        here, (bases, taps) = piece.band, piece.band.offsets
-        bases = bases.reshape(here.rows, here.columns)
-        terms = np.add.outer(np.arange(how.channels) * here.channel, taps.ravel())
-        apart = [axis.apart * stride for axis, stride in zip(piece.phase.axes, y, strict=True)]
-        start = sum(axis.first * stride for axis, stride in zip(piece.phase.axes, y, strict=True))
-        rows.append(
-            [
-                piece.number * how.chunks, planes.number, piece.rows, piece.columns,
-                how.chunks, -(-blocks // how.chunks), blocks,
-                here.rows, heights.number, here.columns, widths.number,
-                terms.size, keep(terms.ravel()),
-                *(keep(_starts(bases, n, how)) for n in (here.columns, piece.last)), packed,
-                *(each.inputs.size for each in here.slots),
-                *(keep(each.inputs) for each in here.slots),
-                *(axis.step for axis in piece.phase.axes), here.slots[2].is_range,
-                start, *apart,
-            ]
-        )  # fmt: skip
-        packed += how.packed_of(piece)
-    return np.array(rows, np.int64), kept
+    if x is None:
+        channel, (bases, taps) = here.channel, here.offsets
+    else:
+        channel, (bases, taps) = x[2], _places(piece, _spatial(x))
+    bases = bases.reshape(here.rows, here.columns)
+    terms = np.add.outer(np.arange(how.channels) * channel, taps.ravel())
+    blocks = len(how.blocks)
+    return [
+        piece.number * how.chunks, planes.number, piece.rows, piece.columns,
+        how.chunks, -(-blocks // how.chunks), blocks,
+        here.rows, heights.number, here.columns, widths.number,
+        terms.size, keep(terms.ravel()),
+        *(keep(_starts(bases, n, how)) for n in (here.columns, piece.last)), packed,
+        *(each.inputs.size for each in here.slots),
+        *(keep(each.inputs) for each in here.slots),
+        *(axis.step for axis in piece.phase.axes), here.slots[2].is_range,
+        sum(axis.first * stride for axis, stride in zip(piece.phase.axes, y, strict=True)),
+        *(axis.apart * stride for axis, stride in zip(piece.phase.axes, y, strict=True)),
+        x is not None,
+    ], kept  # fmt: skip
+
+
+def _places(piece: Pieces, x: tuple[int, ...]) -> tuple[Array, Array]:
+    """Say where in an image a band's outputs begin to read, and through each kernel element."""
+    _, heights, widths = piece.phase.axes
+    rows = np.arange(piece.band.rows) * heights.step * x[1]
+    bases = np.add.outer(rows, np.arange(piece.band.columns) * widths.step * x[2])
+    reads: Array = np.zeros(1, np.int64)
+    for axis, stride in zip(piece.phase.axes, x, strict=True):
+        reads = np.add.outer(reads, np.array(axis.reads, np.int64) * stride).ravel()
+    return bases.ravel(), reads
 
 
 def _starts(bases: Array, columns: int, how: Layout) -> Array:

@@ -68,7 +68,7 @@ def prepare(
     itemsize = sum_bytes(dtype)
     flat, x, y = direct.as_it_is_read(problem, x, y)
     how = layout(flat, itemsize, threads, as_it_lies=flat is problem)
-    constants, kept = direct.words(flat, how.bands, itemsize, x, y)
+    constants, kept = direct.words(flat, how.bands, dtype, x, y)
     group, row, channel, *taps = w
     places = np.arange(problem.C) * channel
     for stride, size in zip(taps, problem.kernel, strict=True):

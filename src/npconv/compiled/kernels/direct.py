@@ -14,7 +14,7 @@ from numba import njit
 
 from npconv.compiled.blocks import BIAS, FIRST, OUT, SCRATCH, SECOND
 from npconv.compiled.kernels.blocks_of_sums import broadcast_block, shifted_block
-from npconv.compiled.kernels.gather import gather_for
+from npconv.compiled.kernels.gather import gather_for, place
 from npconv.compiled.kernels.memory import get_int, getter
 from npconv.compiled.kernels.rows import row_add, row_fill, square
 from npconv.compiled.kernels.vectors import Vectors
@@ -32,6 +32,7 @@ from npconv.compiled.kernels.words import (
     COLUMN_PIECES,
     COLUMNS,
     GROUPS,
+    IN_PLACE,
     LAST_BASES,
     OF_PHASE,
     OUT_CHANNELS,
@@ -66,6 +67,7 @@ def make(mode: str, dtype: str) -> Callable[..., None]:
     """Make the kernel that broadcasts numbers of the image, or the one that shifts it."""
     v = Vectors(dtype)
     gather: Any = njit(gather_for(v))
+    place_of: Any = njit(place)
     sums: Any = njit(_broadcast_sums(v) if mode == "broadcast" else _shifted_sums(v))
     item, size = v.itemsize, v.outside.itemsize
 
@@ -89,7 +91,10 @@ def make(mode: str, dtype: str) -> Callable[..., None]:
         x = get_int(block, FIRST) + size * (
             n * get_int(block, X_IMAGE) + g * get_int(block, X_GROUP)
         )
-        gather(block, phase, x, plane, row, column, band, 0, get_int(block, CHANNELS))
+        if get_int(phase, IN_PLACE):
+            tile, band = band, x + size * place_of(block, phase, plane, row, column)
+        else:
+            gather(block, phase, x, plane, row, column, band, 0, get_int(block, CHANNELS))
         y = get_int(block, OUT) + size * (
             n * get_int(block, Y_IMAGE)
             + g * get_int(block, Y_GROUP)
@@ -179,6 +184,7 @@ def _shifted_sums(v: Vectors) -> Callable[..., None]:
     L, item = v.lanes, v.itemsize
     fill: Any = njit(_shifted_tile(v))
     write: Any = njit(_write_rows(v))
+    add, get, is_same = row_add(v), getter(v.dtype), v.outside.dtype == v.dtype
 
     def sums(
         block: int, phase: int, band: int, tile: int, w: int, bias: int, y: int,
@@ -188,14 +194,28 @@ def _shifted_sums(v: Vectors) -> Callable[..., None]:
         if columns < get_int(phase, COLUMNS):
             bases = get_int(phase, LAST_BASES)
         steps, blocks = get_int(phase, TERM_OFFSETS), get_int(block, BLOCKS)
-        across = (columns + L - 1) // L
+        across, along, apart = (
+            (columns + L - 1) // L,
+            get_int(phase, Y_COLUMN),
+            get_int(block, Y_CHANNEL),
+        )
         most = get_int(block, BLOCK_VECTORS)
         for j in range(0, rows * across, most):
-            vectors = min(most, rows * across - j)
+            vectors, at_j = min(most, rows * across - j), bases + 8 * j
+            row, q = j // across, j % across * L
+            in_place = is_same and along == 1 and q + vectors * L <= columns
             for b in range(first, stop):
                 start, height = get_int(blocks, 2 * b), get_int(blocks, 2 * b + 1)
-                fill(band, bases + 8 * j, steps, w + item * start * T, tile, vectors, T, height)
-                write(block, phase, tile, bias, y, start, height, j, vectors, columns)
+                packed = w + item * start * T
+                if in_place:  # the bias is added while they are hot
+                    to = y + item * (start * apart + row * get_int(phase, Y_ROW) + q)
+                    fill(band, at_j, steps, packed, to, apart, vectors, T, height)
+                    for k in range(height if bias else 0):
+                        there = to + item * k * apart
+                        add(there, there, vectors * L, get(bias, start + k))
+                else:
+                    fill(band, at_j, steps, packed, tile, vectors * L, vectors, T, height)
+                    write(block, phase, tile, bias, y, start, height, j, vectors, columns)
 
     return sums
 
@@ -238,35 +258,36 @@ def _shifted_tile(v: Vectors) -> Callable[..., None]:
         widths = {min(6, max(3, held // rows)), 3, 2, 1}
         walks.append(njit(_across(v, {n: shifted_block(v, rows, n) for n in widths}, rows)))
     eight, four, two, one = walks  # eight are too many for few registers; nobody asks
-    zero, lanes = row_fill(v), v.lanes
+    zero, lanes, item = row_fill(v), v.lanes, v.itemsize
 
     def fill(
-        band: int, bases: int, steps: int, packed: int, tile: int,
+        band: int, bases: int, steps: int, packed: int, tile: int, apart: int,
         vectors: int, depth: int, height: int,
     ) -> None:  # fmt: skip
         if not depth:
-            zero(tile, height * vectors * lanes)
+            for k in range(height):
+                zero(tile + item * k * apart, vectors * lanes)
         elif height == 8:
-            eight(band, bases, steps, packed, tile, vectors, depth)
+            eight(band, bases, steps, packed, tile, apart, vectors, depth)
         elif height == 4:
-            four(band, bases, steps, packed, tile, vectors, depth)
+            four(band, bases, steps, packed, tile, apart, vectors, depth)
         elif height == 2:
-            two(band, bases, steps, packed, tile, vectors, depth)
+            two(band, bases, steps, packed, tile, apart, vectors, depth)
         else:
-            one(band, bases, steps, packed, tile, vectors, depth)
+            one(band, bases, steps, packed, tile, apart, vectors, depth)
 
     return fill
 
 
 def _across(v: Vectors, blocks: dict[int, Any], rows: int) -> Callable[..., None]:
-    most, lanes, item = max(blocks), v.lanes, v.itemsize
-    vector = lanes * item
+    most, item = max(blocks), v.itemsize
+    vector = v.lanes * item
     many, three, two, one = blocks[most], blocks[3], blocks[2], blocks[1]
 
     def across(
-        band: int, bases: int, steps: int, packed: int, tile: int, vectors: int, depth: int
-    ) -> None:
-        stride = vectors * lanes
+        band: int, bases: int, steps: int, packed: int, tile: int, stride: int,
+        vectors: int, depth: int,
+    ) -> None:  # fmt: skip
         for t in range(0, depth, DEPTH):
             some, at_t, w = min(DEPTH, depth - t), steps + 8 * t, packed + item * t * rows
             j = 0

@@ -15,7 +15,7 @@ from numba import njit
 
 from npconv.compiled.blocks import FIRST, OUT, SCRATCH, SECOND
 from npconv.compiled.kernels.direct import broadcast_tile
-from npconv.compiled.kernels.gather import gather_for
+from npconv.compiled.kernels.gather import gather_for, place
 from npconv.compiled.kernels.memory import get_int, getter, setter
 from npconv.compiled.kernels.rows import row_fill, square
 from npconv.compiled.kernels.vectors import Vectors
@@ -33,6 +33,7 @@ from npconv.compiled.kernels.words import (
     COLUMNS,
     IMAGES,
     IN_ORDER,
+    IN_PLACE,
     LAST_BASES,
     OUT_CHANNELS,
     PANEL_BYTES,
@@ -46,6 +47,7 @@ from npconv.compiled.kernels.words import (
     W_ROW,
     W_TERMS,
     WORKER_BYTES,
+    X_CHANNEL,
     X_GROUP,
     X_IMAGE,
     Y_CHANNEL,
@@ -61,6 +63,7 @@ def make(dtype: str) -> Callable[..., None]:
     """Make the kernel."""
     v = Vectors(dtype)
     gather: Any = njit(gather_for(v))
+    place_of: Any = njit(place)
     fill: Any = njit(broadcast_tile(v))
     turn: Any = njit(_turn(v))
     write: Any = njit(_write(v))
@@ -100,7 +103,14 @@ def make(dtype: str) -> Callable[..., None]:
                     steps = get_int(phase, BASES)
                     if columns < get_int(phase, COLUMNS):
                         steps = get_int(phase, LAST_BASES)
-                    gather(block, phase, x, plane, row, column, band, channel, channels)
+                    seen = band
+                    if get_int(phase, IN_PLACE):
+                        seen = x + size * (
+                            channel * get_int(block, X_CHANNEL)
+                            + place_of(block, phase, plane, row, column)
+                        )
+                    else:
+                        gather(block, phase, x, plane, row, column, band, channel, channels)
                     there = dy + size * (
                         plane * get_int(phase, Y_PLANE)
                         + row * get_int(phase, Y_ROW)
@@ -108,7 +118,7 @@ def make(dtype: str) -> Callable[..., None]:
                     )
                     turn(block, phase, there, panel, start, width, rows, columns)
                     fill(
-                        band, get_int(phase, TERM_OFFSETS), steps, panel, tile,
+                        seen, get_int(phase, TERM_OFFSETS), steps, panel, tile,
                         terms, rows * columns, width, 1,
                     )  # fmt: skip
         write(block, g, channel, terms, start, width, tile)

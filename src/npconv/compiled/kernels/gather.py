@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from npconv.compiled.kernels.memory import get_int, setter
 from npconv.compiled.kernels.rows import row_copy, row_fill
@@ -86,3 +87,12 @@ def gather_for(v: Vectors) -> Callable[..., None]:
         fill(to, lanes)  # whole vectors are read
 
     return gather
+
+
+def place(block: int, phase: int, plane: int, row: int, column: int) -> Any:
+    """Say where the outputs from ``(plane, row, column)`` on begin to read, without a band."""
+    return (
+        plane * get_int(phase, PLANE_STEP) * get_int(block, X_PLANE)
+        + row * get_int(phase, ROW_STEP) * get_int(block, X_ROW)
+        + column * get_int(phase, COLUMN_STEP) * get_int(block, X_COLUMN)
+    )
