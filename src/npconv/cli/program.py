@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from npconv._version import __version__
-from npconv.cli import bench, check, demo, filter, plan, train
+from npconv.cli import bench, check, compile, demo, filter, plan, train
 from npconv.cli.parser import Parser, add_common, argparse_in, examples, find_language
 from npconv.cli.terminal import Terminal, can_show, prepare_streams, write
 from npconv.errors import ConvError, MissingExtraError
@@ -28,6 +28,7 @@ COMMANDS: dict[str, Any] = {
     "filter": filter,
     "plan": plan,
     "bench": bench,
+    "compile": compile,
 }
 
 HOLDS, FAILS, WRONG, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141

@@ -28,6 +28,7 @@ MAGIC = b"npconv machine code 2\n"
 _lock = RLock()
 _loaded: dict[tuple[str, ...], int] = {}
 _engines: list[Any] = []  # what they hold is executed: they live as long as the process
+_compiled: list[tuple[str, ...]] = []  # in this process
 
 
 def address_of(module: str, *variant: str) -> int:
@@ -51,6 +52,18 @@ def function(address: int, arguments: int) -> Callable[..., int]:
     pointers = (ctypes.c_void_p,) * 2
     kind = ctypes.CFUNCTYPE(ctypes.c_int32, *pointers, *(ctypes.c_int64,) * arguments)
     return kind(address)
+
+
+def report() -> dict[str, Any]:
+    """Say what this process compiled, what it found, in which folder, and whether it is kept."""
+    folder = cache_folder()
+    kept = all((folder / _name_of(key)).exists() for key in _loaded)
+    found = len(_loaded) - len(_compiled)
+    return {"folder": str(folder), "compiled": len(_compiled), "found": found, "kept": kept}
+
+
+def _name_of(key: tuple[str, ...]) -> str:
+    return f"{'-'.join(key)}.o"
 
 
 def symbol_of(key: tuple[str, ...]) -> str:
@@ -96,12 +109,13 @@ def _load(key: tuple[str, ...]) -> int:
     from llvmlite import binding
 
     try:
-        path = cache_folder() / f"{'-'.join(key)}.o"
+        path = cache_folder() / _name_of(key)
     except (OSError, RuntimeError):  # no home, sources that cannot be read
         path = None
     code = _read(path) if path else None
     if code is None:
         code = compiled(key)
+        _compiled.append(key)
         if path:
             _write(path, code)
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _target_machine())

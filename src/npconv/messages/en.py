@@ -148,6 +148,24 @@ TEXTS: dict[str, str] = {
     "column_products": "products",
     "column_workspace": "workspace",
     "column_growth": "growth",
+    # ---- compile ---------------------------------------------------------------------
+    "compile_brief": "compile the kernels of everyday problems before they are needed",
+    "compile_about": (
+        "The compiled engine makes machine code when a kind of problem first comes, which takes\n"
+        "a second or so for each, once on a machine. This command does it beforehand, in a\n"
+        "container's image for example. NPCONV_CACHE names another folder to keep it in. The\n"
+        "exit status is 1 when nothing can be kept there."
+    ),
+    "help_compile_dtypes": "dtypes to compile for (by default all): {names}",
+    "example_compile": "everything",
+    "example_compile_one": "for one dtype",
+    "compile_done": (
+        "{compiled} kernels compiled, {found} were there already, in {seconds} s; kept in {folder}"
+    ),
+    "compile_not_kept": (
+        "{compiled} kernels compiled in {seconds} s, but they cannot be kept in {folder}: it must"
+        " be a folder that can be written to (NPCONV_CACHE names another)"
+    ),
     # ---- train -----------------------------------------------------------------------
     "train_brief": "train a small network on the digits, or on pictures of yours",
     "train_about": (

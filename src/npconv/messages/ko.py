@@ -145,6 +145,25 @@ TEXTS: dict[str, str] = {
     "column_products": "곱셈",
     "column_workspace": "작업 메모리",
     "column_growth": "오차 증가율",
+    # ---- compile ---------------------------------------------------------------------
+    "compile_brief": "자주 쓰는 문제의 커널을 미리 컴파일합니다",
+    "compile_about": (
+        "컴파일 엔진은 처음 보는 종류의 문제를 만나면 기계어를 만듭니다. 종류마다 1초쯤 걸리며,\n"
+        "한 컴퓨터에서 한 번이면 됩니다. 이 명령은 그 일을 미리 해 둡니다. 컨테이너 이미지를\n"
+        "만들 때 쓰면 좋습니다. 저장할 폴더는 NPCONV_CACHE로 바꿀 수 있습니다. 저장할 수 없으면\n"
+        "종료 상태는 1입니다."
+    ),
+    "help_compile_dtypes": "컴파일할 dtype (기본은 모두): {names}",
+    "example_compile": "모두 컴파일",
+    "example_compile_one": "dtype 하나만",
+    "compile_done": (
+        "커널 {compiled}개를 컴파일했고 {found}개는 이미 있었습니다({seconds}초)."
+        " 저장한 곳: {folder}"
+    ),
+    "compile_not_kept": (
+        "커널 {compiled}개를 {seconds}초 만에 컴파일했지만 {folder}에 저장할 수 없습니다."
+        " 쓸 수 있는 폴더여야 합니다(NPCONV_CACHE로 다른 폴더를 정할 수 있습니다)"
+    ),
     # ---- train -----------------------------------------------------------------------
     "train_brief": "손글씨 숫자나 내 이미지로 작은 신경망을 학습합니다",
     "train_about": (
