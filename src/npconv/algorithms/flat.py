@@ -38,6 +38,7 @@ from npconv.flat import (
     lay_out,
     most_flat,
     put_back,
+    put_with_bias,
     seen,
     without_gaps,
 )
@@ -297,14 +298,7 @@ def _multiply(
         return
     lines = scratch.array("product", (n, G, K, rows * flat.row), col.dtype)
     matmul(w, col, out=lines[..., : col.shape[-1]])
-    result = without_gaps(flat, lines, rows)
-    if bias is None:
-        y[...] = result
-    elif y.dtype == result.dtype:
-        np.add(result, bias, out=y)
-    else:
-        result += bias
-        y[...] = result
+    put_with_bias(without_gaps(flat, lines, rows), bias, y)
 
 
 def _column_grads(flat: Flat, w: Array, grads: Array, rows: int, scratch: Scratch) -> Array:
@@ -365,9 +359,10 @@ def _sum_bands(
 def _turns(problem: ConvProblem) -> bool:
     """Whether the input's gradient turns the kernel round, and does not add up columns.
 
-    To turn an element takes as long as ten copies to a column, or three additions.
+    To turn an element takes as long as some five copies to a column, or one addition. A turned
+    kernel reads a column for each input.
     """
-    K, C, outputs = problem.K, problem.C, problem.pixels
+    K, C, outputs, inputs = problem.K, problem.C, problem.pixels, math.prod(problem.size)
     if any(axis.stride > 1 for axis in problem.axes):
         return False
-    return problem.taps == 1 or 10 * K * C + K * outputs < 3 * C * outputs
+    return problem.taps == 1 or 10 * K * C + 2 * K * inputs < 9 * C * outputs
