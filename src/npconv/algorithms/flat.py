@@ -193,7 +193,7 @@ class FlatColumns:
             workspace=(held + kernel) * dtype.itemsize
             + matmul_workspace(held, held + kernel, held + kernel, dtype),
             error_growth=problem.terms(direction) + 1,
-            calls=10 + bands_made * (3 + adds),
+            calls=10 + bands_made * (3 + adds) + images,
         )
 
 
