@@ -21,7 +21,8 @@ ROOM_BYTES = 8 * 2**20
 CACHE_BYTES = 2 * 2**20
 # An algorithm of NumPy's that cuts to the cache by itself makes four or two that take so many
 # seconds each, and have so many positions; or else channels are cut, if they are enough.
-SECONDS_A_TILE, FEWEST_POSITIONS, FEWEST_CHANNELS = {4: 5e-4, 2: 1.5e-4}, 384, {4: 256, 2: 64}
+SECONDS_A_TILE, FEWEST_POSITIONS, FEWEST_CHANNELS = {4: 5e-4, 2: 3e-4}, 384, {4: 256, 2: 64}
+FEWEST_ROWS = 512  # of the kernel's gradient, if it is cut along these
 
 
 def find_cut(
@@ -93,9 +94,13 @@ def _shared(
         if parts <= problem.G:
             return groups, parts
         wide = channels >= parts * FEWEST_CHANNELS[parts]
-        # Bands of the kernel's gradient would have to be added up.
-        if direction is Direction.KERNEL_GRAD and wide:
-            return K, parts
+        # Bands of the kernel's gradient would have to be added up; blocks of input channels
+        # have columns of their own.
+        if (
+            direction is Direction.KERNEL_GRAD
+            and problem.C >= parts <= problem.C * problem.taps // FEWEST_ROWS
+        ):
+            return C, parts
         if written[0] >= parts and math.prod(written) >= parts * FEWEST_POSITIONS:
             return rows, parts
         if wide:

@@ -272,6 +272,17 @@ def flat_grads(flat: Flat, dy: Array, scratch: Scratch) -> Array:
     return lines
 
 
+def put_with_bias(result: Array, bias: Array | None, y: Array) -> None:
+    """Copy a band of results to its place, and add the bias on the way."""
+    if bias is None:
+        y[...] = result
+    elif y.dtype == result.dtype:
+        np.add(result, bias, out=y)
+    else:  # rounded once, after the bias
+        np.add(result, bias, out=result)
+        y[...] = result
+
+
 def bands(flat: Flat, rows: int) -> Iterator[tuple[int, int]]:
     """Cut the outputs into bands along the first axis, equally high and at most ``rows``."""
     total = flat.out[0]

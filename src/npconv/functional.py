@@ -320,7 +320,7 @@ def plan_conv(
     >>> import npconv
     >>> plan = npconv.plan_conv((8, 64, 112, 112), (64, 64, 3, 3), padding=1)
     >>> plan.algorithm
-    'winograd'
+    'flat'
     """
     problem = ConvProblem.of(input_shape, kernel_shape, **geometry)
     names = [each.value for each in Direction]

@@ -44,7 +44,7 @@ class Plan:
     >>> import numpy as np, npconv
     >>> plan = npconv.plan_conv((1, 3, 8, 8), (4, 3, 3, 3), padding=1)
     >>> plan.algorithm, plan.engine
-    ('im2col', 'numpy')
+    ('flat', 'numpy')
     >>> plan(np.ones((1, 3, 8, 8), "float32"), np.ones((4, 3, 3, 3), "float32")).shape
     (1, 4, 8, 8)
     """

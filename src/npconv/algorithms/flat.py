@@ -38,6 +38,7 @@ from npconv.flat import (
     lay_out,
     most_flat,
     put_back,
+    put_with_bias,
     seen,
     without_gaps,
 )
@@ -78,11 +79,11 @@ class FlatColumns:
         flat, step = _layout(problem, Direction.FORWARD, x.dtype)
         for images, groups in _parts(problem, step):
             some = x[images, groups]
-            flat_x, added = lay_out(flat, some, scratch), None
+            flat_x, added = _laid_out(flat, some, scratch), None
             if bias is not None:
                 added = bias[groups].reshape(-1, problem.K, *(1,) * problem.rank)
             for start, stop in bands(flat, step.rows):
-                col = _columns(flat, flat_x, some.shape[:3], (start, stop), scratch)
+                col = _columns(flat, flat_x, some, (start, stop), scratch)
                 y = out[images, groups, :, start:stop]
                 # (n, G, K, p*Q) = (G, K, C*R*S) @ (n, G, C*R*S, p*Q)
                 _multiply(flat, w[groups], col, added, y, scratch)
@@ -192,7 +193,7 @@ class FlatColumns:
             workspace=(held + kernel) * dtype.itemsize
             + matmul_workspace(held, held + kernel, held + kernel, dtype),
             error_growth=problem.terms(direction) + 1,
-            calls=10 + bands_made * (3 + adds),
+            calls=10 + bands_made * (3 + adds) + images,
         )
 
 
@@ -261,18 +262,30 @@ def _as_rows(problem: ConvProblem, w: Array) -> Array:
     return np.ascontiguousarray(w).reshape(shape) if rows is None else rows
 
 
+def _laid_out(flat: Flat, x: Array, scratch: Scratch) -> Array | None:
+    """Lay images out, unless they are the columns: each output reads one element, its own."""
+    if flat.as_it_lies and math.prod(flat.kernel) == 1:
+        lead, inputs = x.shape[:3], math.prod(x.shape[3:])
+        if as_matrices(x, (*lead, inputs), x.dtype) is not None:
+            return None
+    return lay_out(flat, x, scratch)
+
+
 def _columns(
     flat: Flat,
-    images: Array,
-    lead: tuple[int, ...],
+    images: Array | None,
+    x: Array,
     band: tuple[int, int],
     scratch: Scratch,
     *,
     clear: bool = False,
 ) -> Array:
     """Copy the columns of a band ``(n, G, C*R*S, length)``, or view what lies as columns do."""
-    (n, G, C), (start, stop), taps = lead, band, math.prod(flat.kernel)
+    (n, G, C), (start, stop), taps = x.shape[:3], band, math.prod(flat.kernel)
     length, begin = flat.length(stop - start), start * flat.row
+    lead = n, G, C
+    if images is None:
+        return x[:, :, :, start:stop].reshape(n, G, C, length)
     if taps == 1 and not clear:
         return seen(images, flat, lead, flat.shifts[0], begin, length).reshape(n, G, C, length)
     width = (stop - start) * flat.row
@@ -297,14 +310,7 @@ def _multiply(
         return
     lines = scratch.array("product", (n, G, K, rows * flat.row), col.dtype)
     matmul(w, col, out=lines[..., : col.shape[-1]])
-    result = without_gaps(flat, lines, rows)
-    if bias is None:
-        y[...] = result
-    elif y.dtype == result.dtype:
-        np.add(result, bias, out=y)
-    else:
-        result += bias
-        y[...] = result
+    put_with_bias(without_gaps(flat, lines, rows), bias, y)
 
 
 def _column_grads(flat: Flat, w: Array, grads: Array, rows: int, scratch: Scratch) -> Array:
@@ -343,11 +349,11 @@ def _sum_bands(
     """Write the sum of all bands' products into ``dw (G, K, C*R*S)``, in a fixed order."""
     for images, groups in _parts(problem, step):
         some, sums = x[images, groups], dw[groups]
-        flat_x = lay_out(flat, some, scratch)
+        flat_x = _laid_out(flat, some, scratch)
         for start, stop in bands(flat, step.rows):
             grads = flat_grads(flat, dy[images, groups, :, start:stop], scratch)
             band = (start, stop)
-            col = _columns(flat, flat_x, some.shape[:3], band, scratch, clear=clear)
+            col = _columns(flat, flat_x, some, band, scratch, clear=clear)
             first = not images.start and not start
             # (n, G, K, C*R*S) = (n, G, K, p*Q) @ (n, G, p*Q, C*R*S)
             grads = grads[..., : col.shape[-1]]
@@ -365,9 +371,10 @@ def _sum_bands(
 def _turns(problem: ConvProblem) -> bool:
     """Whether the input's gradient turns the kernel round, and does not add up columns.
 
-    To turn an element takes as long as ten copies to a column, or three additions.
+    To turn an element takes as long as some five copies to a column, or one addition. A turned
+    kernel reads a column for each input.
     """
-    K, C, outputs = problem.K, problem.C, problem.pixels
+    K, C, outputs, inputs = problem.K, problem.C, problem.pixels, math.prod(problem.size)
     if any(axis.stride > 1 for axis in problem.axes):
         return False
-    return problem.taps == 1 or 10 * K * C + K * outputs < 3 * C * outputs
+    return problem.taps == 1 or 10 * K * C + 2 * K * inputs < 9 * C * outputs

@@ -148,9 +148,11 @@ class Im2col:
             Direction.INPUT_GRAD: dx + y,
             Direction.KERNEL_GRAD: (problem.N + 1) * dw + y,
         }[direction]
+        # For the input's gradient each row of the kernel is copied, from numbers far apart.
+        turned = 4 * dw if direction is Direction.INPUT_GRAD else 0
         return Cost(
             multiplications=problem.products,
-            bytes_moved=(2 * columns + 2 * beside) * dtype.itemsize,
+            bytes_moved=(2 * columns + 2 * beside + turned) * dtype.itemsize,
             workspace=(held + beside + dw) * dtype.itemsize
             + matmul_workspace(held, y + dw, held + beside, dtype)
             + holes.workspace(problem, dtype),

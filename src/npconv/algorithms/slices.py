@@ -5,8 +5,7 @@ rows to scale and add: each kernel element times what all outputs see through it
 flat image (`npconv.flat`) is one long run:
 
     y[g]      =  sum over t of  w[g, t] * x[g, shift[t] :]
-    dx[g]     =  the same with the kernel turned round; with a stride, each slice of dx
-                 receives w[g, t] * dy[g]
+    dx[g]     =  the same with the kernel turned round, for each phase of a stride
     dw[g, t]  =  <dy[g], x[g, shift[t] :]>
 
 `einsum` multiplies and adds in one pass over the cache, where `multiply` and `add` take two.
@@ -34,9 +33,11 @@ from npconv.flat import (
     lay_out,
     most_flat,
     put_back,
+    put_with_bias,
     seen,
     without_gaps,
 )
+from npconv.phases import phases
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import Scratch
 
@@ -69,7 +70,9 @@ class Slices:
         flat, sets = lay(problem.axes), _sets(problem.axes)
         for images, groups, rows in _parts(problem, flat, x.dtype):
             some = x[images, groups, 0]
-            flat_x, lead = lay_out(flat, some, scratch), some.shape[:2]
+            flat_x, lead, added = lay_out(flat, some, scratch), some.shape[:2], None
+            if bias is not None:
+                added = bias[groups].reshape(-1, *(1,) * problem.rank)
             for start, stop in bands(flat, rows):
                 begin, length = start * flat.row, flat.length(stop - start)
                 shape = (*lead, (stop - start) * flat.row)
@@ -82,19 +85,21 @@ class Slices:
                     if i:
                         np.add(sums, target, out=sums)
                 y = out[images, groups, 0, start:stop]
-                result = without_gaps(flat, sums, stop - start)
-                if bias is not None:
-                    result += bias[groups].reshape(-1, *(1,) * problem.rank)
-                y[...] = result
+                put_with_bias(without_gaps(flat, sums, stop - start), added, y)
 
     def input_grad(
         self, problem: ConvProblem, dy: Array, w: Array, *, out: Array, scratch: Scratch
     ) -> None:
-        """Convolve dy with the kernel that `pack` has turned round, or add to slices of dx."""
+        """Convolve dy with the kernel that `pack` has turned round, or add to slices of dx.
+
+        With a stride, phase by phase.
+        """
         if not problem.products:
             out[...] = 0
         elif w.ndim == 1 + problem.rank:
-            self.forward(problem.turned, dy, w, out=out, scratch=scratch)
+            for phase in phases(problem):
+                place, kernel = out[(..., *phase.inputs)], w[(slice(None), *phase.taps)]
+                self.forward(phase.problem, dy, kernel, out=place, scratch=scratch)
         else:
             self._add_up(problem, dy, w[:, 0, 0], out, scratch)
 
@@ -142,13 +147,12 @@ class Slices:
     def pack(self, problem: ConvProblem, direction: Direction, w: Array) -> Array:
         """Drop the axes of one: ``(G, R, S)``; turned round for the input's gradient.
 
-        Not with a stride, and not if it is not finite: turned, it meets zeros of padding,
-        which are no terms there. Then it stays as it is.
+        Not if it is not finite: turned, it meets zeros of padding, which are no terms there.
+        Then it stays as it is.
         """
         if direction is not Direction.INPUT_GRAD:
             return w[:, 0, 0]
-        strided = any(axis.stride > 1 for axis in problem.axes)
-        if strided or not (w.dtype.kind not in "fc" or np.isfinite(w).all()):
+        if not (w.dtype.kind not in "fc" or np.isfinite(w).all()):
             return w
         return np.flip(w[:, 0, 0], axis=tuple(range(1, 1 + problem.rank)))
 
@@ -175,7 +179,7 @@ class Slices:
         """Count a product for each element and output, and the flat images."""
         held = _held(problem, dtype)
         if direction is Direction.INPUT_GRAD:
-            held = max(held, _held(problem.turned, dtype))
+            held = max(held, *(_held(phase.problem, dtype) for phase in phases(problem)))
         images, kernel = problem.N * problem.G, problem.G * problem.taps
         dx, y = images * math.prod(map(most_flat, problem.axes)), images * problem.pixels
         parts = max(1, -(-3 * max(dx, y) * dtype.itemsize // BAND_BYTES))
