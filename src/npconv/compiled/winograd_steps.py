@@ -22,8 +22,9 @@ from npconv.compiled.winograd import (
 from npconv.compiled.winograd_words import CheckWords, KernelWords, Words
 from npconv.problem import ConvProblem
 
-# A kernel that was not packed is transformed so many bytes at a time.
-U_BYTES = 5 * 2**19
+# A kernel that was not packed is transformed so many bytes at a time: few enough to stay in the
+# cache, or where there are many tiles, enough to be worth transforming the tiles once more.
+U_BYTES, MANY_U_BYTES, MANY_TILES = 5 * 2**19, 5 * 2**20, 64
 # How many input channels of the kernel one part transforms.
 CHUNK = 64
 # The block where such a kernel has to be transformed piece by piece: see `_pieces`.
@@ -85,7 +86,7 @@ def _from_raw(
     cut = raw_tiling(problem, dtype)
     u, most, seen, total = raw_layout(problem, cut, threads)
     seen_group = seen_numbers(problem) * cut.item
-    blocks = _blocks_at_once(problem, cut)
+    blocks = _blocks_at_once(problem, cut, threads)
     u_group = blocks * cut.u_block
     kernel = _kernel_words(problem, cut, turned)._replace(
         u=u, u_group=u_group, most=most, seen=seen, seen_group=seen_group
@@ -116,7 +117,7 @@ def _from_raw(
 def raw_tiling(problem: ConvProblem, dtype: DType) -> Tiling:
     """Cut a problem whose kernel is not packed: small blocks where it is transformed in pieces."""
     cut = tiling(problem, dtype)
-    if problem.G * cut.u_bytes <= U_BYTES:
+    if cut.tiles >= MANY_TILES or problem.G * cut.u_bytes <= U_BYTES:
         return cut
     return tiling(problem, dtype, None, SMALL_BLOCK)
 
@@ -124,15 +125,16 @@ def raw_tiling(problem: ConvProblem, dtype: DType) -> Tiling:
 def raw_layout(problem: ConvProblem, cut: Tiling, threads: int) -> tuple[int, int, int, int]:
     """Say where in scratch transformed kernels and what is known of them lie, and all bytes."""
     u = whole_lines(scratch_bytes(cut, problem.G, threads))
-    most = u + problem.G * _blocks_at_once(problem, cut) * cut.u_block
+    most = u + problem.G * _blocks_at_once(problem, cut, threads) * cut.u_block
     seen = most + problem.G * cut.outputs * problem.C * cut.item
     return u, most, seen, seen + problem.G * seen_numbers(problem) * cut.item
 
 
-def _blocks_at_once(problem: ConvProblem, cut: Tiling) -> int:
-    """How many blocks of a kernel are transformed before they are multiplied: two at least."""
-    fitting = U_BYTES // max(1, problem.G * cut.u_block)
-    return min(max(2, fitting), max(1, cut.blocks))
+def _blocks_at_once(problem: ConvProblem, cut: Tiling, threads: int) -> int:
+    """How many blocks of a kernel are transformed before they are multiplied."""
+    room = U_BYTES if cut.tiles < MANY_TILES else MANY_U_BYTES
+    fitting = room // max(1, problem.G * cut.u_block)
+    return min(max(threads, fitting), max(1, cut.blocks))
 
 
 def _halves(made: Words, cut: Tiling, groups: int, threads: int, dtype: DType) -> list[Step]:
