@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
@@ -28,7 +29,8 @@ DIRECTIONS = [direction.value for direction in Direction]
 ALGORITHM = WinogradFused()
 
 
-def call(direction: str, x: Array, w: Array, dy: Array, **options: Any) -> Array:
+def call(direction: str, data: Sequence[Array], **options: Any) -> Array:
+    x, w, dy = data
     if direction == "forward":
         return npconv.conv(x, w, **options)
     if direction == "input_grad":
@@ -36,18 +38,18 @@ def call(direction: str, x: Array, w: Array, dy: Array, **options: Any) -> Array
     return npconv.conv_kernel_grad(dy, x, w.shape, **options)
 
 
-def operands(x: Any, w: Any, seed: int = 0, **options: Any) -> tuple[Array, Array, Array]:
-    rng, y = np.random.default_rng(seed), npconv.conv_output_shape(x, w, **options)
+def operands(x: Any, w: Any, **options: Any) -> tuple[Array, Array, Array]:
+    rng, y = np.random.default_rng(0), npconv.conv_output_shape(x, w, **options)
     a, b, c = (rng.standard_normal(shape).astype("f4") for shape in (x, w, y))
     return a, b, c
 
 
 def assert_near(direction: str, data: tuple[Array, Array, Array], **options: Any) -> None:
     """Within the stated bound, against sums in float64."""
-    exact = call(direction, *(a.astype("f8") for a in data), **options)
-    held = call(direction, *(abs(a.astype("f8")) for a in data), **options).max(initial=0)
+    exact = call(direction, [a.astype("f8") for a in data], **options)
+    held = call(direction, [abs(a.astype("f8")) for a in data], **options).max(initial=0)
     plan = npconv.plan_conv(data[0].shape, data[1].shape, direction=direction, **options, **FORCED)
-    error = abs(call(direction, *data, **options, **FORCED) - exact).max(initial=0)
+    error = abs(call(direction, data, **options, **FORCED) - exact).max(initial=0)
     assert error <= plan.error_growth * unit_roundoff(np.float32) * held
 
 
@@ -69,7 +71,7 @@ def test_random_problems(chunk: int) -> None:
 def test_every_size_pad_and_crop(direction: str) -> None:
     for size, low, high in product((3, 4, 5, 6, 9, 14), (-1, 0, 1, 3), (-1, 0, 2)):
         if size + low + high >= 3:
-            options = {"padding": [(low, high), (high, low)]}
+            options: dict[str, Any] = {"padding": [(low, high), (high, low)]}
             data = operands((1, 3, size, size), (5, 3, 3, 3), **options)
             assert_near(direction, data, **options)
 
@@ -89,19 +91,19 @@ def test_every_size_pad_and_crop(direction: str) -> None:
     ],
 )
 def test_ragged_counts(x: Any, w: Any, groups: int, direction: str) -> None:
-    options = {"padding": [(1, 1)] * (len(x) - 2), "groups": groups}
+    options: dict[str, Any] = {"padding": [(1, 1)] * (len(x) - 2), "groups": groups}
     assert_near(direction, operands(x, w, **options), **options)
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_arrays_that_do_not_lie_in_one_piece(direction: str) -> None:
     x, w, dy = operands((2, 6, 12, 15), (4, 6, 3, 3), padding=1)
-    wanted = call(direction, x, w, dy, padding=1, **FORCED)
+    wanted = call(direction, (x, w, dy), padding=1, **FORCED)
     strided = [np.repeat(a, 2, axis=-1)[..., ::2] for a in (x, w, dy)]
-    got = call(direction, *strided, padding=1, **FORCED)
+    got = call(direction, strided, padding=1, **FORCED)
     np.testing.assert_array_equal(got, wanted)
     turned = [np.ascontiguousarray(a.swapaxes(0, 1)).swapaxes(0, 1) for a in (x, w, dy)]
-    np.testing.assert_array_equal(call(direction, *turned, padding=1, **FORCED), wanted)
+    np.testing.assert_array_equal(call(direction, turned, padding=1, **FORCED), wanted)
 
 
 def test_copies_are_exact_where_the_matrices_are() -> None:
@@ -197,8 +199,8 @@ def test_the_bound_holds_on_all_kinds_of_data(direction: str) -> None:
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_errors_are_a_small_share_of_the_largest_output(direction: str) -> None:
     data = operands((1, 64, 28, 28), (64, 64, 3, 3), padding=1)
-    exact = call(direction, *(a.astype("f8") for a in data), padding=1)
-    error = abs(call(direction, *data, padding=1, **FORCED) - exact).max()
+    exact = call(direction, [a.astype("f8") for a in data], padding=1)
+    error = abs(call(direction, data, padding=1, **FORCED) - exact).max()
     assert error <= 5e-5 * abs(exact).max()
 
 

@@ -89,7 +89,7 @@ def _chunk(
     here = min(of.tiles, cut.tiles - i * of.tiles)
     inputs = inputs._replace(
         operand=FIRST, first=i * of.tiles, panel=of.tiles, panels=1, channels=1, parts=cut.inputs,
-        v=0, v_panel=v_group, v_tile=of.v_tile, v_element=v_element,
+        v=0, v_panel=v_group, v_worker=0, v_tile=of.v_tile, v_element=v_element,
         own=own, own_bytes=of.own, strip=0,
     )  # fmt: skip
     grads = inputs._replace(

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from npconv.algorithms.protocol import DType
 from npconv.compiled.blocks import FIRST, OUT, SCRATCH, SECOND
+from npconv.compiled.machine_code import address_of
 from npconv.compiled.prepared import Prepared, Step, Strides, step
 from npconv.compiled.winograd import (
     Slice,
@@ -50,7 +51,7 @@ def prepare_pack(problem: ConvProblem, turned: bool, dtype: DType, threads: int)
     made = _kernel_words(problem, cut, turned)._replace(
         operand=FIRST, result=OUT, u_group=size, seen=cut.u_bytes, seen_group=size
     )
-    steps = (_transform(cut, made, problem.G, dtype), _seen(cut, made, problem.G, dtype))
+    steps = (_transform(cut, made, problem.G, dtype), _seen(made, problem.G, dtype))
     return Prepared(steps, problem.G * cut.outputs * problem.C * cut.item, threads)
 
 
@@ -106,7 +107,7 @@ def _from_raw(
             halves = _halves(made, cut, problem.G, threads, dtype)
             # V that threads share is still there, if it is not another picture's.
             steps += halves[1:] if first and len(halves) > len(pictures) else halves
-    steps.append(_seen(cut, kernel, problem.G, dtype))
+    steps.append(_seen(kernel, problem.G, dtype))
     for one in pictures:
         check = check_words(problem, cut, x, y, one)
         check = check._replace(seen_in=SCRATCH, seen=seen, seen_group=seen_group)
@@ -141,7 +142,11 @@ def _halves(made: Words, cut: Tiling, groups: int, threads: int, dtype: DType) -
     """Transform and multiply: in two steps where threads share panels."""
     variant, panels = (str(dtype), cut.variant), groups * cut.panels
     if not is_shared(cut, groups, threads):
-        return [step(("winograd", "fused", *variant), made, panels)]
+        made = made._replace(
+            transform=address_of("winograd", "transform", *variant),
+            multiply=address_of("winograd", "multiply", *variant),
+        )
+        return [step(("winograd", "fused"), made, panels)]
     return [
         step(("winograd", "transform", *variant), made, panels * made.parts),
         step(("winograd", "multiply", *variant), made, panels * made.blocks),
@@ -180,8 +185,8 @@ def _transform(cut: Tiling, made: KernelWords, groups: int, dtype: DType) -> Ste
     return step(("winograd_kernel", what, str(dtype), cut.variant), made, parts)
 
 
-def _seen(cut: Tiling, made: KernelWords, groups: int, dtype: DType) -> Step:
-    return step(("winograd_kernel", "seen", str(dtype), cut.variant), made, groups)
+def _seen(made: KernelWords, groups: int, dtype: DType) -> Step:
+    return step(("winograd_kernel", "seen", str(dtype)), made, groups)
 
 
 def check_step(made: CheckWords, dtype: DType) -> Step:

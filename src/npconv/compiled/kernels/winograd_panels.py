@@ -29,7 +29,7 @@ from npconv.compiled.winograd_words import WORDS
 
 
 @njit
-def odd_lines(nbytes: int) -> int:
+def odd_lines(nbytes: int) -> Any:
     """See `npconv.compiled.winograd.odd_lines`."""
     return ((nbytes + 63) // 64 | 1) * 64
 
