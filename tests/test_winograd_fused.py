@@ -161,8 +161,8 @@ def test_bits_depend_on_no_threads_panels_blocks_or_company(
     caches = winograd.tiling, winograd_steps.prepare_forward, winograd_gradient.prepare_gradient
     monkeypatch.setattr(winograd, "PANEL_BYTES", 1)
     monkeypatch.setattr(winograd_gradient, "ROWS", 5)
-    monkeypatch.setattr(winograd_steps, "U_BYTES", 1)
-    monkeypatch.setattr(winograd_steps, "MANY_U_BYTES", 1)
+    for name in ("U_BYTES", "PIECE_BYTES", "MANY_U_BYTES"):
+        monkeypatch.setattr(winograd_steps, name, 1)
     try:
         for cached in caches:
             cached.cache_clear()

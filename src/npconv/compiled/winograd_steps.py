@@ -23,9 +23,11 @@ from npconv.compiled.winograd import (
 from npconv.compiled.winograd_words import CheckWords, KernelWords, Words
 from npconv.problem import ConvProblem
 
-# A kernel that was not packed is transformed so many bytes at a time: few enough to stay in the
-# cache, or where there are many tiles, enough to be worth transforming the tiles once more.
-U_BYTES, MANY_U_BYTES, MANY_TILES = 5 * 2**19, 5 * 2**20, 64
+# A kernel that was not packed is transformed as a whole up to so many bytes. A larger one is in
+# pieces, few enough bytes to be multiplied before they leave the second cache; or where there are
+# many tiles, enough to be worth transforming the tiles once more.
+U_BYTES, PIECE_BYTES = 5 * 2**19, 5 * 2**18
+MANY_U_BYTES, MANY_TILES = 5 * 2**20, 64
 # How many input channels of the kernel one part transforms.
 CHUNK = 64
 # The block where such a kernel has to be transformed piece by piece: see `_pieces`.
@@ -133,7 +135,9 @@ def raw_layout(problem: ConvProblem, cut: Tiling, threads: int) -> tuple[int, in
 
 def _blocks_at_once(problem: ConvProblem, cut: Tiling, threads: int) -> int:
     """How many blocks of a kernel are transformed before they are multiplied."""
-    room = U_BYTES if cut.tiles < MANY_TILES else MANY_U_BYTES
+    room = MANY_U_BYTES
+    if cut.tiles < MANY_TILES:
+        room = U_BYTES if problem.G * cut.u_bytes <= U_BYTES else PIECE_BYTES
     fitting = room // max(1, problem.G * cut.u_block)
     return min(max(threads, fitting), max(1, cut.blocks))
 
