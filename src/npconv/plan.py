@@ -175,10 +175,10 @@ def _problem_text(choice: Choice) -> str:
 def _candidate_line(candidate: Candidate, choice: Choice) -> str:
     mark = "->" if candidate is choice.best else ""
     if candidate.refusal:
-        return f"  {mark:2} {candidate.name:<11}not able: {candidate.refusal}"
+        return f"  {mark:2} {candidate.name:<15}not able: {candidate.refusal}"
     cost = candidate.cost
     return (
-        f"  {mark:2} {candidate.name:<11}{1e3 * candidate.time:>10.3g}{cost.multiplications:>18,}"
+        f"  {mark:2} {candidate.name:<15}{1e3 * candidate.time:>10.3g}{cost.multiplications:>18,}"
         f"{candidate.workspace / 2**20:>10.2f} MiB{choice.growth_of(candidate):>11.4g}"
     )
 
@@ -191,7 +191,7 @@ def _tile_text(choice: Choice) -> str:
     )
 
 
-HEADINGS = f"     {'algorithm':<11}{'ms/image':>10}{'products':>18}{'workspace':>14}{'growth':>11}"
+HEADINGS = f"     {'algorithm':<15}{'ms/image':>10}{'products':>18}{'workspace':>14}{'growth':>11}"
 NOTES = """\
 workspace: at most {limit:g} MiB (workspace_limit), for {threads} at a time
 bits: an image's result depends neither on the batch it is in nor on threads{unless}"""

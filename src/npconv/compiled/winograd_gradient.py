@@ -13,8 +13,9 @@ from npconv.compiled.winograd_steps import check_words
 from npconv.compiled.winograd_words import GradientWords, Words
 from npconv.problem import ConvProblem
 
-# Transformed inputs and gradients of a chunk.
-CHUNK_BYTES = 5 * 2**20
+# Transformed inputs and gradients of a chunk should stay in the second cache; but fewer tiles
+# would not be worth transforming their sums back, as long as they stay in the third.
+CHUNK_BYTES, FEW_TILES, MOST_BYTES = 5 * 2**18, 64, 5 * 2**20
 # Output channels, and vectors of input channels, of one part: at most.
 ROWS, COLUMNS = 28, 4
 
@@ -39,7 +40,8 @@ def chunks(problem: ConvProblem, cut: Tiling, threads: int) -> Chunks:
     """Cut; what is summed in which order depends on the problem alone."""
     nbytes, G = cut.lanes * cut.item, problem.G
     v_tile, m_tile = (odd_lines(n * nbytes) for n in (cut.inputs, cut.outputs))
-    most = max(1, CHUNK_BYTES // (G * cut.elements * (v_tile + m_tile)))
+    tile = G * cut.elements * (v_tile + m_tile)
+    most = max(1, CHUNK_BYTES // tile, min(FEW_TILES, MOST_BYTES // tile))
     count = max(1, -(-cut.tiles // most))
     tiles = -(-cut.tiles // count)
     columns = max(1, min(COLUMNS, cut.inputs))
@@ -87,7 +89,7 @@ def _chunk(
     here = min(of.tiles, cut.tiles - i * of.tiles)
     inputs = inputs._replace(
         operand=FIRST, first=i * of.tiles, panel=of.tiles, panels=1, channels=1, parts=cut.inputs,
-        v=0, v_panel=v_group, v_tile=of.v_tile, v_element=v_element,
+        v=0, v_panel=v_group, v_worker=0, v_tile=of.v_tile, v_element=v_element,
         own=own, own_bytes=of.own, strip=0,
     )  # fmt: skip
     grads = inputs._replace(

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from npconv.algorithms.protocol import DType
 from npconv.compiled.blocks import FIRST, OUT, SCRATCH, SECOND
+from npconv.compiled.machine_code import address_of
 from npconv.compiled.prepared import Prepared, Step, Strides, step
 from npconv.compiled.winograd import (
     Slice,
@@ -22,8 +23,11 @@ from npconv.compiled.winograd import (
 from npconv.compiled.winograd_words import CheckWords, KernelWords, Words
 from npconv.problem import ConvProblem
 
-# A kernel that was not packed is transformed so many bytes at a time.
-U_BYTES = 5 * 2**19
+# A kernel that was not packed is transformed as a whole up to so many bytes. A larger one is in
+# pieces, few enough bytes to be multiplied before they leave the second cache; or where there are
+# many tiles, enough to be worth transforming the tiles once more.
+U_BYTES, PIECE_BYTES = 5 * 2**19, 5 * 2**18
+MANY_U_BYTES, MANY_TILES = 5 * 2**20, 64
 # How many input channels of the kernel one part transforms.
 CHUNK = 64
 # The block where such a kernel has to be transformed piece by piece: see `_pieces`.
@@ -49,7 +53,7 @@ def prepare_pack(problem: ConvProblem, turned: bool, dtype: DType, threads: int)
     made = _kernel_words(problem, cut, turned)._replace(
         operand=FIRST, result=OUT, u_group=size, seen=cut.u_bytes, seen_group=size
     )
-    steps = (_transform(cut, made, problem.G, dtype), _seen(cut, made, problem.G, dtype))
+    steps = (_transform(cut, made, problem.G, dtype), _seen(made, problem.G, dtype))
     return Prepared(steps, problem.G * cut.outputs * problem.C * cut.item, threads)
 
 
@@ -85,7 +89,7 @@ def _from_raw(
     cut = raw_tiling(problem, dtype)
     u, most, seen, total = raw_layout(problem, cut, threads)
     seen_group = seen_numbers(problem) * cut.item
-    blocks = _blocks_at_once(problem, cut)
+    blocks = _blocks_at_once(problem, cut, threads)
     u_group = blocks * cut.u_block
     kernel = _kernel_words(problem, cut, turned)._replace(
         u=u, u_group=u_group, most=most, seen=seen, seen_group=seen_group
@@ -105,7 +109,7 @@ def _from_raw(
             halves = _halves(made, cut, problem.G, threads, dtype)
             # V that threads share is still there, if it is not another picture's.
             steps += halves[1:] if first and len(halves) > len(pictures) else halves
-    steps.append(_seen(cut, kernel, problem.G, dtype))
+    steps.append(_seen(kernel, problem.G, dtype))
     for one in pictures:
         check = check_words(problem, cut, x, y, one)
         check = check._replace(seen_in=SCRATCH, seen=seen, seen_group=seen_group)
@@ -116,7 +120,7 @@ def _from_raw(
 def raw_tiling(problem: ConvProblem, dtype: DType) -> Tiling:
     """Cut a problem whose kernel is not packed: small blocks where it is transformed in pieces."""
     cut = tiling(problem, dtype)
-    if problem.G * cut.u_bytes <= U_BYTES:
+    if cut.tiles >= MANY_TILES or problem.G * cut.u_bytes <= U_BYTES:
         return cut
     return tiling(problem, dtype, None, SMALL_BLOCK)
 
@@ -124,22 +128,29 @@ def raw_tiling(problem: ConvProblem, dtype: DType) -> Tiling:
 def raw_layout(problem: ConvProblem, cut: Tiling, threads: int) -> tuple[int, int, int, int]:
     """Say where in scratch transformed kernels and what is known of them lie, and all bytes."""
     u = whole_lines(scratch_bytes(cut, problem.G, threads))
-    most = u + problem.G * _blocks_at_once(problem, cut) * cut.u_block
+    most = u + problem.G * _blocks_at_once(problem, cut, threads) * cut.u_block
     seen = most + problem.G * cut.outputs * problem.C * cut.item
     return u, most, seen, seen + problem.G * seen_numbers(problem) * cut.item
 
 
-def _blocks_at_once(problem: ConvProblem, cut: Tiling) -> int:
-    """How many blocks of a kernel are transformed before they are multiplied: two at least."""
-    fitting = U_BYTES // max(1, problem.G * cut.u_block)
-    return min(max(2, fitting), max(1, cut.blocks))
+def _blocks_at_once(problem: ConvProblem, cut: Tiling, threads: int) -> int:
+    """How many blocks of a kernel are transformed before they are multiplied."""
+    room = MANY_U_BYTES
+    if cut.tiles < MANY_TILES:
+        room = U_BYTES if problem.G * cut.u_bytes <= U_BYTES else PIECE_BYTES
+    fitting = room // max(1, problem.G * cut.u_block)
+    return min(max(threads, fitting), max(1, cut.blocks))
 
 
 def _halves(made: Words, cut: Tiling, groups: int, threads: int, dtype: DType) -> list[Step]:
     """Transform and multiply: in two steps where threads share panels."""
     variant, panels = (str(dtype), cut.variant), groups * cut.panels
     if not is_shared(cut, groups, threads):
-        return [step(("winograd", "fused", *variant), made, panels)]
+        made = made._replace(
+            transform=address_of("winograd", "transform", *variant),
+            multiply=address_of("winograd", "multiply", *variant),
+        )
+        return [step(("winograd", "fused"), made, panels)]
     return [
         step(("winograd", "transform", *variant), made, panels * made.parts),
         step(("winograd", "multiply", *variant), made, panels * made.blocks),
@@ -178,8 +189,8 @@ def _transform(cut: Tiling, made: KernelWords, groups: int, dtype: DType) -> Ste
     return step(("winograd_kernel", what, str(dtype), cut.variant), made, parts)
 
 
-def _seen(cut: Tiling, made: KernelWords, groups: int, dtype: DType) -> Step:
-    return step(("winograd_kernel", "seen", str(dtype), cut.variant), made, groups)
+def _seen(made: KernelWords, groups: int, dtype: DType) -> Step:
+    return step(("winograd_kernel", "seen", str(dtype)), made, groups)
 
 
 def check_step(made: CheckWords, dtype: DType) -> Step:

@@ -35,7 +35,8 @@ class Words(NamedTuple):
     channels: int  # vectors of input channels that one part transforms
     parts: int  # parts that transform a panel
     v: int  # where in scratch the first panel's transformed input begins
-    v_panel: int  # from one panel's to the next
+    v_panel: int  # from one panel's to the next; 0 where each thread has its own
+    v_worker: int  # from one thread's to the next; 0 where they share all
     v_tile: int
     v_element: int
     strip_row: int
@@ -43,7 +44,6 @@ class Words(NamedTuple):
     own_bytes: int
     strip: int  # where in it rows of pixels begin, behind the products
     pixels: int
-    v_own: int  # where in it V begins, if that is not shared
     y_at: int
     y_image: int
     y_group: int
@@ -60,6 +60,8 @@ class Words(NamedTuple):
     blocks: int
     m_tile: int
     m_element: int
+    transform: int = 0  # addresses of the two kernels, for `fused`
+    multiply: int = 0
 
 
 class KernelWords(NamedTuple):

@@ -16,7 +16,7 @@ from npconv.compiled.kernels.winograd_parts import filters, kernel_in
 from npconv.compiled.winograd_words import KERNEL
 
 
-def make(what: str, dtype: str, tile: str) -> Callable[..., None]:
+def make(what: str, dtype: str, tile: str = "") -> Callable[..., None]:
     """Make ``as_is`` or ``turned``, the transform of a kernel, or ``seen``, its summary."""
     return _seen(dtype) if what == "seen" else _pack(dtype, tile, what == "turned")
 

@@ -251,25 +251,28 @@ def kernel_back(lanes: Lanes, f: Filters) -> Any:
             some += [lanes.zero] * (lanes.count - len(some))
             for value in some:
                 doubt = lanes.fma(builder, value, lanes.zero, doubt)
-            kernels = lanes.turned(builder, some)
+            kernels, places = lanes.turned(builder, some), []
             mask = lanes.mask(builder, I64(0), I64(taps - start))
             old = lanes.mask(builder, I64(0), builder.mul(adds, I64(taps - start)))
-            put = partial(_put_kernel, lanes, builder, kernels, (mask, old), dw, taps, start)
+            # All are read before any is written: a vector that overlaps the last one written
+            # would wait for it.
+            for i, kernel in enumerate(kernels):
+                within = builder.icmp_signed("<=", I64(i), last)
+                offset = I64((i * taps + start) * lanes.itemsize)
+                places.append(builder.add(dw, builder.select(within, offset, I64(0))))
+                there = lanes.load_some(builder, old, places[-1])
+                kernels[i] = builder.fadd(kernel, there)
+            put = partial(_put, lanes, builder, mask, kernels, places)
             up_to(lanes, builder, last, put)
         return lanes.any_nan(builder, doubt)
 
     return emitted(emit, 5, types.int64)
 
 
-def _put_kernel(
-    lanes: Lanes, builder: Any, kernels: Sequence[Any], masks: tuple[Any, Any], dw: Any,
-    taps: int, start: int, i: int,
-) -> None:  # fmt: skip
-    """Store elements of one kernel from ``start`` on, plus what is there if it is asked for."""
-    mask, old = masks
-    offset = (i * taps + start) * lanes.itemsize
-    total = builder.fadd(kernels[i], lanes.load_some(builder, old, dw, offset))
-    lanes.store_some(builder, mask, total, dw, offset)
+def _put(
+    lanes: Lanes, builder: Any, mask: Any, values: Sequence[Any], places: Sequence[Any], i: int
+) -> None:
+    lanes.store_some(builder, mask, values[i], places[i])
 
 
 def _block_product(
