@@ -4,11 +4,13 @@ Seen through one kernel position, all windows together are a strided slice of th
 (`Axis.seen`). So a pooling is one pass over such a slice per kernel position, and never
 a view of every window, whose reduction over two short axes is 6 to 8 times slower. Where it
 need not be known which element won, axes are gone through one after the other: a window of
-3x3 takes 3 + 3 passes, rows first, as their slices lie in one piece.
+3x3 takes 3 + 3 passes, rows first, as their slices lie in one piece. One window that sees
+everything is a reduction of NumPy's own.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -27,10 +29,13 @@ from npconv.settings import current_settings
 def largest(pool: Pool, x: Array) -> Array:
     """Take the largest element of every window."""
     result, y = pool.new_output(x.dtype)
-    start = _lowest(x.dtype)
+    start, whole = _lowest(x.dtype), _sees_all(pool, x)
     seen = pool.crop(x)
 
     def job(at_x: Tile, at_y: Tile, axes: tuple[Axis, ...], scratch: Scratch) -> None:
+        if whole:
+            y[at_y] = seen[at_x].max(axis=pool.axes, keepdims=True)
+            return
         with np.errstate(invalid="ignore"):  # bfloat16 warns of NaN, as NumPy's own do not
             _reduced(np.maximum, start, seen[at_x], axes, y[at_y], scratch)
 
@@ -43,9 +48,12 @@ def largest_with_places(pool: Pool, x: Array) -> tuple[Array, Array]:
     result, y = pool.new_output(x.dtype)
     found, indices = pool.new_output(np.dtype(np.int64))
     found[...] = -1
-    seen = pool.crop(x)
+    seen, whole = pool.crop(x), _sees_all(pool, x)
 
     def job(at_x: Tile, at_y: Tile, axes: tuple[Axis, ...], _scratch: Scratch) -> None:
+        if whole:
+            indices[at_y], y[at_y] = _first_of_all(seen[at_x], pool)
+            return
         y[at_y], winner = _winners(seen[at_x], axes)
         for code, outputs, inputs in positions(axes):
             np.copyto(
@@ -62,11 +70,18 @@ def largest_grad(pool: Pool, dy: Array, x: Array) -> Array:
     """Hand each window's gradient to the element that won it."""
     dtype = dy.dtype
     result, dx = pool.new_input_grad(_wide(dtype))
-    seen, grads = pool.crop(x), pool.view(dy)
+    seen, grads, whole = pool.crop(x), pool.view(dy), _sees_all(pool, x)
 
     def job(
         at_x: Tile, at_y: Tile, axes: tuple[Axis, ...], _scratch: Scratch
     ) -> Callable[[], None]:
+        if whole:
+            place, _ = _first_of_all(seen[at_x], pool)
+            flat = np.zeros((*place.shape[:2], math.prod(pool.space)), dx.dtype)
+            np.put_along_axis(flat, place.reshape(*place.shape[:2], 1),
+                              grads[at_y].reshape(*place.shape[:2], 1), -1)  # fmt: skip
+            dx[at_x] = flat.reshape(dx[at_x].shape)
+            return _nothing
         _, winner = _winners(seen[at_x], axes)
         share_of = np.ascontiguousarray(grads[at_y])
         dx_tile, add = _target(pool, dx, at_x, at_y)
@@ -92,7 +107,10 @@ def mean(pool: Pool, x: Array, include_pad: bool) -> Array:
 
     def job(at_x: Tile, at_y: Tile, axes: tuple[Axis, ...], scratch: Scratch) -> None:
         total = scratch.array("total", y[at_y].shape, wide)
-        _reduced(np.add, 0, seen[at_x], axes, total, scratch)
+        if pool.is_global:
+            np.sum(seen[at_x], axis=pool.axes, keepdims=True, dtype=wide, out=total)
+        else:
+            _reduced(np.add, 0, seen[at_x], axes, total, scratch)
         with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN the docstring promises
             np.divide(total, _window_sizes(counts, at_y, wide), out=total)
         y[at_y] = total
@@ -113,6 +131,9 @@ def mean_grad(pool: Pool, dy: Array, include_pad: bool) -> Array:
         share = scratch.array("share", grads[at_y].shape, dx.dtype)
         np.divide(grads[at_y], _window_sizes(counts, at_y, dx.dtype), out=share)
         dx_tile, add = _target(pool, dx, at_x, at_y)
+        if pool.is_global:
+            dx_tile[...] = share
+            return add
         _spread(share, axes, dx_tile, scratch)
         return add
 
@@ -198,6 +219,18 @@ def _spread(share: Array, axes: tuple[Axis, ...], out: Array, scratch: Scratch) 
             part = target[(*before, t)]
             np.add(part, share[(*before, p)], out=part)
         share = target
+
+
+def _sees_all(pool: Pool, x: Array) -> bool:
+    return pool.is_global and x.dtype.kind != "V"  # bfloat16's NaN does not win
+
+
+def _first_of_all(x: Array, pool: Pool) -> tuple[Array, Array]:
+    """Find the place and the value of the largest of all: of equals the first, NaN over all."""
+    flat = x.reshape(*x.shape[:2], -1)
+    place = flat.argmax(axis=-1, keepdims=True)
+    best, one = np.take_along_axis(flat, place, -1), (*x.shape[:2], *(1,) * pool.rank)
+    return place.reshape(one), best.reshape(one)
 
 
 def _winners(x: Array, axes: tuple[Axis, ...]) -> tuple[Array, Array]:
