@@ -222,16 +222,6 @@ class Pool(NamedTuple):
                     at_y = (*lead, slice(p0, p1), *(slice(0, a.out) for a in rest))
                     yield at_x, at_y, axes
 
-    def places(self, at_x: Tile, inputs: Index) -> Array:
-        """Flat positions over space, in the input, of the tile's `inputs`."""
-        spatial = [seen for seen in inputs if isinstance(seen, slice)]
-        total: Array = np.zeros((1,) * self.rank, np.int64)
-        for i, (window, tile, seen) in enumerate(zip(self.windows, at_x[2:], spatial, strict=True)):
-            t = np.arange(seen.start, seen.stop, seen.step) + tile.start + window.crop
-            inner = math.prod(self.shape[place] for place in self.order[2:][i + 1 :])
-            total = total + (t * inner).reshape(-1, *(1,) * (self.rank - i - 1))
-        return total
-
 
 def _is_plain(value: Any) -> bool:
     """Whether equal texts mean equal values."""
