@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 import npconv
+from npconv.axis import Axis
 from npconv.compiled import depthwise, sliding
+from npconv.compiled.phases import Phase, phases
 from npconv.problem import Array
 
 DIRECTIONS = ("forward", "input_grad", "kernel_grad")
@@ -112,3 +114,27 @@ def test_nothing_beyond_the_rows_is_read_or_written() -> None:
         np.testing.assert_array_equal(y, right[0])
         y[...] = 7
         assert (room == 7).all()
+
+
+@pytest.mark.parametrize("what", ["read", "number"])
+@pytest.mark.parametrize("name", ["3x3", "crops", "stride 2"])
+def test_a_planted_error_at_the_borders_is_seen(
+    name: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = results(name, "forward", "f4", "im2col")
+
+    def planted(axis: Axis) -> list[Phase]:
+        """Begin one element too far, or leave the last output out."""
+        if axis.kernel == 1:
+            return phases(axis)
+        moved = {"read": 1, "number": -1}[what]
+        return [p._replace(**{what: getattr(p, what) + moved}) for p in phases(axis)]
+
+    monkeypatch.setattr(sliding, "phases", planted)
+    depthwise.prepare.cache_clear()
+    out = np.full_like(right, 99)
+    size, kernel, given = UNROLLED[name]
+    x = np.random.default_rng(0)  # the operands of `results`
+    operands = [x.integers(-3, 4, shape).astype("f4") for shape in (size, (size[1], 1, *kernel))]
+    npconv.conv(operands[0], operands[1], groups=size[1], algorithm="depthwise", out=out, **given)
+    assert (out != right).any()

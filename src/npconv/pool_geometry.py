@@ -23,7 +23,7 @@ from npconv.numbers import DType
 from npconv.options import per_axis, resolve_axes
 from npconv.problem import Array
 
-# Outputs per piece of work: a piece and its temporaries stay in a core's second-level
+# Elements per piece of work: a piece and its temporaries stay in a core's second-level
 # cache over all passes, and far below any workspace limit.
 TILE = 2**15
 
@@ -205,7 +205,7 @@ class Pool(NamedTuple):
         """
         N, C = (self.shape[i] for i in self.order[:2])
         first, *rest = (window.axis for window in self.windows)
-        row = math.prod(axis.out for axis in rest)
+        row = math.prod(max(axis.out, axis.size) for axis in rest)  # seen axis by axis
         rows = min(first.out, max(1, TILE // row))
         plane = math.prod(self.space) if self.is_global else row * first.out
         planes = max(1, TILE // plane)

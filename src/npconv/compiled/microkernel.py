@@ -185,14 +185,6 @@ class _Emitter:
         zero = ir.Constant(self.vector, [0.0] * self.lanes)
         return builder.call(load, [pointer, I32(self.itemsize), mask, zero])
 
-    def _store_first(self, builder: Any, base: Any, start: Any, count: Any, value: Any) -> None:
-        """Store a vector; numbers from ``count`` on are not written."""
-        pointer, mask = self._vector_at(builder, base, start, 0), self._mask(builder, start, count)
-        kinds = [self.vector, self.vector.as_pointer(), I32, mask.type]
-        name = f"llvm.masked.store.{self.name}.p0{self.name}"
-        store = _function(builder, ir.FunctionType(ir.VoidType(), kinds), name)
-        builder.call(store, [value, pointer, I32(self.itemsize), mask])
-
     def _mask(self, builder: Any, start: Any, count: Any) -> Any:
         places = ir.Constant(ir.VectorType(I64, self.lanes), list(range(self.lanes)))
         places = builder.add(places, self._broadcast(builder, start, I64))
