@@ -6,6 +6,7 @@ each has code of its own.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -100,20 +101,23 @@ def test_rows_in_the_memory_of_another_order() -> None:
     assert not out[..., 1::2].any()
 
 
-def test_nothing_beyond_the_rows_is_read_or_written() -> None:
+@pytest.mark.parametrize("stride", [1, 2])
+def test_nothing_beyond_the_rows_is_read_or_written(stride: int) -> None:
     rng = np.random.default_rng(0)
-    for padding, stride in ((1, 1), (0, 1), (1, 2), (2, 3)):
-        around = np.full((4, 30, 50), np.nan, "f4")
-        x, w = around[1:3, 5:20, 7:40], rng.standard_normal((2, 1, 3, 3)).astype("f4")
-        x[...] = rng.standard_normal(x.shape)
-        options: Options = {"groups": 2, "padding": padding, "stride": stride}
-        right = npconv.conv(x.copy()[None], w, **options, algorithm="depthwise")
-        room = np.full((4, right.shape[2] + 9, right.shape[3] + 9), 7, "f4")
-        y = room[1:3, 4:-5, 4:-5]
-        npconv.conv(x[None], w, **options, algorithm="depthwise", out=y[None])
-        np.testing.assert_array_equal(y, right[0])
+    w = rng.integers(-3, 4, (1, 1, 3, 3)).astype("f4")
+    # Rows that end before, with and behind a vector; pads, and columns that nobody reads.
+    for width, low, high in itertools.product(range(14, 36), (1, 0, -2), (1, 0, -1, -2)):
+        around = np.full((12, 50), np.nan, "f4")
+        x = around[2:9, 3 : 3 + width]
+        x[...] = rng.integers(-3, 4, x.shape)
+        options: Options = {"padding": [(1, 1), (low, high)], "stride": stride}
+        right = npconv.conv(x.copy()[None, None], w, **options, algorithm="im2col")[0, 0]
+        room = np.full((right.shape[0] + 4, right.shape[1] + 9), 7, "f4")
+        y = room[2:-2, 4:-5]
+        npconv.conv(x[None, None], w, **options, algorithm="depthwise", out=y[None, None])
+        np.testing.assert_array_equal(y, right, f"width={width}, pads {low} and {high}")
         y[...] = 7
-        assert (room == 7).all()
+        assert (room == 7).all(), f"width={width}, pads {low} and {high}"
 
 
 @pytest.mark.parametrize("what", ["read", "number"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -160,11 +161,19 @@ def test_the_other_engine_serves_what_this_one_does_not() -> None:
         assert pooling.max_pool(x.astype("f2"), 2).dtype == np.float16
 
 
-def test_nothing_beyond_an_image_is_read() -> None:
-    around = np.full((4, 30, 60), 7, "f4")
-    x = around[1:3, 5:20, 7:40]
-    x[...] = 0
-    with npconv.settings(engine="compiled"):
-        for stride in (1, 2, 3):
-            assert not pooling.max_pool(x[None], 3, stride, 1).any()
-            assert not pooling.avg_pool(x[None], 3, stride, 1).any()
+@pytest.mark.usefixtures("unrolled")
+@pytest.mark.parametrize("stride", [1, 2])
+def test_nothing_beyond_a_row_is_read(stride: int) -> None:
+    # Rows that end before, with and behind a vector; pads, and columns that nobody reads.
+    for width, low, high in itertools.product(range(14, 36), (1, 0, -2), (1, 0, -1, -2)):
+        x = np.full((12, 50), 7, "f4")[2:9, 3 : 3 + width]
+        x[...] = np.arange(width) % 5
+        options: Options = {"stride": stride, "padding": [(1, 1), (low, high)]}
+        for pool in (pooling.max_pool, pooling.avg_pool):
+            results = []
+            for engine in ("numpy", "compiled"):
+                with npconv.settings(engine=engine):
+                    results.append(pool(x[None, None], 3, **options))
+            right, found = results
+            message = f"{width=} {low=} {high=}"
+            np.testing.assert_allclose(found, right, rtol=1e-6, err_msg=message)

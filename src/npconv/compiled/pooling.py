@@ -49,8 +49,11 @@ def _why_not(pool: Pool, itemsize: int, limit: int) -> str | None:
     taps = math.prod(window.axis.kernel for window in pool.windows)
     if taps > MOST_TAPS or math.prod(pool.shape) >= 2**31:
         return "windows or images are too large"
-    one = math.prod(pool.output_shape) // max(pool.shape[pool.order[0]], 1)
-    if 16 * one * itemsize > limit:
+    x, y = (
+        math.prod(shape) // max(shape[pool.order[0]], 1)
+        for shape in (pool.shape, pool.output_shape)
+    )
+    if (x + 2 * y) * itemsize > limit:  # copied, and marks or shares
         return "an image is larger than what may be worked with"
     return None
 
