@@ -6,6 +6,7 @@ each has code of its own.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 
 import npconv
+from npconv.axis import Axis
 from npconv.compiled import depthwise, sliding
+from npconv.compiled.phases import Phase, phases
 from npconv.problem import Array
 
 DIRECTIONS = ("forward", "input_grad", "kernel_grad")
@@ -98,17 +101,44 @@ def test_rows_in_the_memory_of_another_order() -> None:
     assert not out[..., 1::2].any()
 
 
-def test_nothing_beyond_the_rows_is_read_or_written() -> None:
+@pytest.mark.parametrize("stride", [1, 2])
+def test_nothing_beyond_the_rows_is_read_or_written(stride: int) -> None:
     rng = np.random.default_rng(0)
-    for padding, stride in ((1, 1), (0, 1), (1, 2), (2, 3)):
-        around = np.full((4, 30, 50), np.nan, "f4")
-        x, w = around[1:3, 5:20, 7:40], rng.standard_normal((2, 1, 3, 3)).astype("f4")
-        x[...] = rng.standard_normal(x.shape)
-        options: Options = {"groups": 2, "padding": padding, "stride": stride}
-        right = npconv.conv(x.copy()[None], w, **options, algorithm="depthwise")
-        room = np.full((4, right.shape[2] + 9, right.shape[3] + 9), 7, "f4")
-        y = room[1:3, 4:-5, 4:-5]
-        npconv.conv(x[None], w, **options, algorithm="depthwise", out=y[None])
-        np.testing.assert_array_equal(y, right[0])
+    w = rng.integers(-3, 4, (1, 1, 3, 3)).astype("f4")
+    # Rows that end before, with and behind a vector; pads, and columns that nobody reads.
+    for width, low, high in itertools.product(range(14, 36), (1, 0, -2), (1, 0, -1, -2)):
+        around = np.full((12, 50), np.nan, "f4")
+        x = around[2:9, 3 : 3 + width]
+        x[...] = rng.integers(-3, 4, x.shape)
+        options: Options = {"padding": [(1, 1), (low, high)], "stride": stride}
+        right = npconv.conv(x.copy()[None, None], w, **options, algorithm="im2col")[0, 0]
+        room = np.full((right.shape[0] + 4, right.shape[1] + 9), 7, "f4")
+        y = room[2:-2, 4:-5]
+        npconv.conv(x[None, None], w, **options, algorithm="depthwise", out=y[None, None])
+        np.testing.assert_array_equal(y, right, f"width={width}, pads {low} and {high}")
         y[...] = 7
-        assert (room == 7).all()
+        assert (room == 7).all(), f"width={width}, pads {low} and {high}"
+
+
+@pytest.mark.parametrize("what", ["read", "number"])
+@pytest.mark.parametrize("name", ["3x3", "crops", "stride 2"])
+def test_a_planted_error_at_the_borders_is_seen(
+    name: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = results(name, "forward", "f4", "im2col")
+
+    def planted(axis: Axis) -> list[Phase]:
+        """Begin one element too far, or leave the last output out."""
+        if axis.kernel == 1:
+            return phases(axis)
+        moved = {"read": 1, "number": -1}[what]
+        return [p._replace(**{what: getattr(p, what) + moved}) for p in phases(axis)]
+
+    monkeypatch.setattr(sliding, "phases", planted)
+    depthwise.prepare.cache_clear()
+    out = np.full_like(right, 99)
+    size, kernel, given = UNROLLED[name]
+    x = np.random.default_rng(0)  # the operands of `results`
+    operands = [x.integers(-3, 4, shape).astype("f4") for shape in (size, (size[1], 1, *kernel))]
+    npconv.conv(operands[0], operands[1], groups=size[1], algorithm="depthwise", out=out, **given)
+    assert (out != right).any()

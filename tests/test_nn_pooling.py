@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import npconv
 from npconv import pool_geometry, pool_loops, pooling
 from npconv.problem import Array
+from npconv.settings import ENGINES
+
+
+@pytest.fixture(autouse=True, params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Iterator[None]:
+    if request.param == "compiled":
+        pytest.importorskip("numba", reason="the compiled engine needs it")
+    with npconv.settings(engine=request.param):
+        yield
+
 
 LETTERS = {1: "W", 2: "HW", 3: "DHW"}
 
@@ -90,7 +101,11 @@ def problems(draw: st.DrawFn) -> tuple[tuple[int, ...], dict[str, Any], Any]:
     return tuple(shape), options, axes
 
 
-@settings(max_examples=300, deadline=None)
+@settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # a setting, always the same
+)
 @given(problems(), st.integers(0, 2**32 - 1), st.sampled_from(["f8", "f4", "i8", "u1", "?"]))
 def test_pooling_equals_loops(problem: Any, seed: int, dtype: str) -> None:
     shape, options, axes = problem
@@ -151,10 +166,12 @@ def test_layouts(name: str, layout: str) -> None:
     y = forward(x, (3, 2), **options)
     dy = rng.standard_normal(y.shape)
     turned = x.transpose(order)
-    # Sums may be formed in another order where arrays lie another way; a maximum is the same.
-    few = 0 if name == "max_pool" else 1e-14
+    # Which engine serves depends on the layout; sums may be formed in another order.
     np.testing.assert_allclose(
-        forward(turned, (3, 2), **options, layout=layout), y.transpose(order), rtol=0, atol=few
+        forward(turned, (3, 2), **options, layout=layout),
+        y.transpose(order),
+        rtol=0,
+        atol=1e-14,
     )
     np.testing.assert_allclose(
         backward(dy.transpose(order), turned, (3, 2), **options, layout=layout),

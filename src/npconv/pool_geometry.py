@@ -23,7 +23,7 @@ from npconv.numbers import DType
 from npconv.options import per_axis, resolve_axes
 from npconv.problem import Array
 
-# Outputs per piece of work: a piece and its temporaries stay in a core's second-level
+# Elements per piece of work: a piece and its temporaries stay in a core's second-level
 # cache over all passes, and far below any workspace limit.
 TILE = 2**15
 
@@ -36,6 +36,7 @@ class Window(NamedTuple):
 
     axis: Axis  # its high pad includes what a last window of ceil_mode hangs over
     crop: int  # where the cropped input begins in the input
+    given: int  # the input's size before
     edge: int  # where padding ends, counted from where the low pad begins
 
     @classmethod
@@ -50,7 +51,7 @@ class Window(NamedTuple):
             if (out - 1) * axis.stride >= size + low:
                 out -= 1  # it would begin beyond the input
             axis = axis._replace(high=(out - 1) * axis.stride + axis.reach - size - low)
-        return cls(axis, max(-given.low, 0), edge)
+        return cls(axis, max(-given.low, 0), given.size, edge)
 
     def counts(self, include_pad: bool) -> Array:
         """Count the kernel positions of every window on elements, or before the edge."""
@@ -59,6 +60,13 @@ class Window(NamedTuple):
         t = t + np.arange(self.axis.kernel) * self.axis.dilation
         counts: Array = ((first <= t) & (t < stop)).sum(axis=1)
         return counts
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether there is one window, and it sees the whole axis."""
+        axis, uncropped = self.axis, self.crop == 0 and self.axis.size == self.given
+        one = axis.out == 1 and (axis.dilation == 1 or axis.kernel == 1)
+        return uncropped and one and 0 < axis.size <= axis.reach - axis.low
 
     @property
     def _elements(self) -> tuple[int, int]:
@@ -83,7 +91,27 @@ class Pool(NamedTuple):
         ceil_mode: bool,
         layout: Any,
     ) -> Pool:
-        """Check shape and options against each other."""
+        """Check shape and options against each other; remembered, where they can be."""
+        given = shape, kernel_size, stride, padding, dilation, ceil_mode, layout
+        return cls._remembered(given, repr(given)) if _is_plain(given) else cls._of(*given)
+
+    @classmethod
+    @lru_cache(maxsize=256)
+    def _remembered(cls, given: tuple[Any, ...], _text: str) -> Pool:
+        """Check, unless done before. The text tells 2 from 2.0 and from True."""
+        return cls._of(*given)
+
+    @classmethod
+    def _of(
+        cls,
+        shape: tuple[int, ...],
+        kernel_size: Any,
+        stride: Any,
+        padding: Any,
+        dilation: Any,
+        ceil_mode: bool,
+        layout: Any,
+    ) -> Pool:
         rank = len(shape) - 2
         if rank < 1:
             raise ShapeError(
@@ -115,9 +143,19 @@ class Pool(NamedTuple):
         return len(self.windows)
 
     @property
+    def axes(self) -> tuple[int, ...]:
+        """Where space stands in ``(N, C, *spatial)``."""
+        return tuple(range(2, 2 + self.rank))
+
+    @property
     def space(self) -> tuple[int, ...]:
         """Spatial input size, what is cropped included."""
         return tuple(self.shape[place] for place in self.order[2:])
+
+    @property
+    def is_global(self) -> bool:
+        """Whether there is one window, which sees everything."""
+        return all(window.sees_all for window in self.windows)
 
     @property
     def out(self) -> tuple[int, ...]:
@@ -167,9 +205,10 @@ class Pool(NamedTuple):
         """
         N, C = (self.shape[i] for i in self.order[:2])
         first, *rest = (window.axis for window in self.windows)
-        row = math.prod(axis.out for axis in rest)
+        row = math.prod(max(axis.out, axis.size) for axis in rest)  # seen axis by axis
         rows = min(first.out, max(1, TILE // row))
-        planes = max(1, TILE // (row * first.out))
+        plane = math.prod(self.space) if self.is_global else row * first.out
+        planes = max(1, TILE // plane)
         channels = max(1, min(C, planes))
         images = max(1, planes // channels)
         for p0 in range(0, first.out, rows):
@@ -183,15 +222,12 @@ class Pool(NamedTuple):
                     at_y = (*lead, slice(p0, p1), *(slice(0, a.out) for a in rest))
                     yield at_x, at_y, axes
 
-    def places(self, at_x: Tile, inputs: Index) -> Array:
-        """Flat positions over space, in the input, of the tile's `inputs`."""
-        spatial = [seen for seen in inputs if isinstance(seen, slice)]
-        total: Array = np.zeros((1,) * self.rank, np.int64)
-        for i, (window, tile, seen) in enumerate(zip(self.windows, at_x[2:], spatial, strict=True)):
-            t = np.arange(seen.start, seen.stop, seen.step) + tile.start + window.crop
-            inner = math.prod(self.shape[place] for place in self.order[2:][i + 1 :])
-            total = total + (t * inner).reshape(-1, *(1,) * (self.rank - i - 1))
-        return total
+
+def _is_plain(value: Any) -> bool:
+    """Whether equal texts mean equal values."""
+    if type(value) is tuple:
+        return all(map(_is_plain, value))
+    return value is None or type(value) in (int, str, bool)
 
 
 def _check_pads(axes: Sequence[Axis], given: str) -> None:

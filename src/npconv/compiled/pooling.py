@@ -17,11 +17,12 @@ from npconv.axis import Axis
 from npconv.compiled import words
 from npconv.compiled.blocks import FIRST, OUT, SCRATCH
 from npconv.compiled.prepared import Prepared, Step, Strides, address, strides_of
-from npconv.compiled.sliding import Sliding, sliding, with_tables
+from npconv.compiled.sliding import Sliding, sliding
 from npconv.memory import new_array
 from npconv.numbers import DType
 from npconv.pool_geometry import Pool
 from npconv.problem import Array, ConvProblem
+from npconv.scratch import Scratch
 from npconv.settings import current_settings
 
 # A slice of images that is copied, or needs working arrays, takes about so many bytes: it
@@ -33,16 +34,26 @@ MOST_TAPS = 1024
 
 def why_not(pool: Pool, *dtypes: DType) -> str | None:
     """Say why it does not serve; `npconv.pooling` then takes the other engine."""
-    if any(dtype not in (np.float32, np.float64) for dtype in dtypes) or len(set(dtypes)) > 1:
+    if len(set(dtypes)) > 1 or dtypes[0].char not in "fd":
         return "its kernels are for float32 and float64"
+    return _why_not(pool, dtypes[0].itemsize, current_settings().workspace_limit)
+
+
+@lru_cache(maxsize=256)
+def _why_not(pool: Pool, itemsize: int, limit: int) -> str | None:
     (_, c, *space), axes = pool.order, list(range(len(pool.shape)))
     if space != axes[2:] and [*space, c] != axes[1:]:
         return "images and channels lie between the axes of space"
+    if pool.is_global:
+        return "one window sees everything: that is a reduction of NumPy's own"
     taps = math.prod(window.axis.kernel for window in pool.windows)
     if taps > MOST_TAPS or math.prod(pool.shape) >= 2**31:
         return "windows or images are too large"
-    one = math.prod(pool.output_shape) // max(pool.shape[pool.order[0]], 1)
-    if 16 * one * dtypes[0].itemsize > current_settings().workspace_limit:
+    x, y = (
+        math.prod(shape) // max(shape[pool.order[0]], 1)
+        for shape in (pool.shape, pool.output_shape)
+    )
+    if (x + 2 * y) * itemsize > limit:  # copied, and marks or shares
         return "an image is larger than what may be worked with"
     return None
 
@@ -73,27 +84,26 @@ def largest_with_places(pool: Pool, x: Array) -> tuple[Array, Array] | None:
 
 def largest_grad(pool: Pool, dy: Array, x: Array) -> Array | None:
     """Hand each output's gradient to the winner; None where a window had none above -inf."""
-    result = new_array("the gradient of input", pool.shape, dy.dtype)
+    result, dx = _new_grad(pool, dy.dtype)
     lie, flags = _Posed.of(pool), np.zeros(1, np.int64)
-    seen, grads, dx = (lie.of_array(a) for a in (pool.crop(x), pool.view(dy), pool.view(result)))
-    count = max(1, SLICE // max(1, grads[:1].nbytes))
+    seen, grads, dx = (lie.of_array(a) for a in (pool.crop(x), pool.view(dy), dx))
+    count, scratch = max(1, SLICE // max(1, grads[:1].nbytes)), Scratch()
     for n in range(0, len(grads), count):
         images = slice(n, n + count)
-        y = np.empty(grads[images].shape, dy.dtype)
-        places = np.empty(y.shape, np.int64)
-        _run(lie, "places", _rows(seen[images]), y, second=places, flags=flags)
+        marks = scratch.array("marks", grads[images].shape, dy.dtype)
+        _run(lie, "marks", _rows(seen[images]), marks, flags=flags)
         if flags.any():
             return None
         g, to = np.ascontiguousarray(grads[images]), dx[images]
-        run = _scatter(lie, len(g), g.dtype.name, strides_of(g), strides_of(to), _threads())
-        run.run(g, places, to, None)
+        run = _won(lie, len(g), g.dtype.name, strides_of(g), strides_of(to), _threads())
+        run.run(g, None, to, None, address(marks))
     return result
 
 
 def mean(pool: Pool, x: Array, include_pad: bool) -> Array:
     """Take the mean of every window."""
     result, y = pool.new_output(x.dtype)
-    lie = _Posed.of(pool, tuple(tuple(w.counts(include_pad)) for w in pool.windows))
+    lie = _Posed.of(pool, _sizes(pool, include_pad))
     to = lie.of_array(y)
     for images, seen in _slices(lie.of_array(pool.crop(x))):
         _run(lie, "mean", seen, to[images])
@@ -102,19 +112,22 @@ def mean(pool: Pool, x: Array, include_pad: bool) -> Array:
 
 def mean_grad(pool: Pool, dy: Array, include_pad: bool) -> Array:
     """Share each output's gradient out among its window's elements."""
-    result = new_array("the gradient of input", pool.shape, dy.dtype)
-    if any(window.axis.size < size for window, size in zip(pool.windows, pool.space, strict=True)):
-        result[...] = 0
-    sizes = tuple(tuple(np.maximum(w.counts(include_pad), 1)) for w in pool.windows)
-    lie = _Posed.of(pool, sizes)
-    grads, dx = lie.of_array(pool.view(dy)), lie.of_array(pool.crop(result))
-    count = max(1, SLICE // max(1, grads[:1].nbytes))
+    result, dx = _new_grad(pool, dy.dtype)
+    lie = _Posed.of(pool, _sizes(pool, include_pad, 1))
+    grads, dx = lie.of_array(pool.view(dy)), lie.of_array(dx)
+    count, scratch = max(1, SLICE // max(1, grads[:1].nbytes)), Scratch()
     for n in range(0, len(grads), count):
         g, to = _rows(grads[n : n + count]), dx[n : n + count]
-        share = np.empty(g.shape, g.dtype)
+        share = scratch.array("share", g.shape, g.dtype)
         run = _shares(lie, len(g), g.dtype.name, *map(strides_of, (g, share, to)), _threads())
         run.run(g, None, to, None, address(share))
     return result
+
+
+@lru_cache(maxsize=256)
+def _sizes(pool: Pool, include_pad: bool, least: int = 0) -> tuple[tuple[int, ...], ...]:
+    counts = (np.maximum(window.counts(include_pad), least) for window in pool.windows)
+    return tuple(tuple(axis.tolist()) for axis in counts)
 
 
 # ---- how arrays lie ------------------------------------------------------------------------
@@ -128,9 +141,9 @@ class _Posed(NamedTuple):
     sizes: tuple[tuple[int, ...], ...]  # of windows, along each axis
     places: Strides
     first: int  # the place of the first that is not cropped
-    elements: int  # of one image's group, what is cropped included
 
     @classmethod
+    @lru_cache(maxsize=256)
     def of(cls, pool: Pool, sizes: tuple[tuple[int, ...], ...] = ()) -> _Posed:
         axes, C = tuple(window.axis for window in pool.windows), pool.shape[pool.order[1]]
         sizes = sizes or tuple((1,) * axis.out for axis in axes)
@@ -141,8 +154,7 @@ class _Posed(NamedTuple):
         if last:
             axes, sizes, places = (*axes, Axis(C, 1)), (*sizes, (1,) * C), [*places, 0]
         problem = ConvProblem(1, 1, 1, axes, groups=1 if last else C)
-        elements = math.prod(space) * (C if last else 1)
-        return cls(problem, last, sizes, tuple(places), first, elements)
+        return cls(problem, last, sizes, tuple(places), first)
 
     def of_array(self, a: Array) -> Array:
         """View ``(N, C, *spatial)`` as ``(N, G, 1, *axes)``."""
@@ -238,22 +250,29 @@ def _step(
 
 
 @lru_cache(maxsize=256)
-def _scatter(
-    lie: _Posed, images: int, dtype: str, dy: Strides, dx: Strides, threads: int
-) -> Prepared:
-    problem = lie.problem
-    out = problem.out if problem.rank > 1 else (1, *problem.out)
-    outer, pitch = out[:-2], dy[-2] if problem.rank > 1 else 0
-    outers = [
-        [sum(p * stride for p, stride in zip(place, dy[3:], strict=False)), 0, 0]
-        for place in np.ndindex(outer)
-    ]
-    told = {
-        words.G: problem.G, words.OUTERS: len(outers),
-        words.X_N: dx[0], words.X_G: dx[1], words.X_PITCH: pitch,
-        words.Y_N: dy[0], words.Y_G: dy[1], words.ROWS: out[-2], words.OUT_WIDTH: out[-1],
-        words.OUT_STEP: out[-1] if lie.channels_last else 1, words.IMAGE: lie.elements,
-    }  # fmt: skip
-    tables = {words.OUTER_TABLE: outers}
-    made = with_tables(("pool_grad", dtype), told, tables, images * problem.G)
-    return Prepared((made,), 0, threads)
+def _won(lie: _Posed, images: int, dtype: str, dy: Strides, dx: Strides, threads: int) -> Prepared:
+    """Let every element look for itself among the winners of its windows."""
+    turned = lie.problem._replace(N=images).turned
+    nobody = np.array(-1, np.int32 if dtype == "float32" else np.int64).view(dtype)
+    steps = []
+    for each in sliding(turned, True, dy, dx):
+        places = lie.places if len(lie.places) > 1 else (0, *lie.places)
+        outers = np.array(lie.first, np.int64)
+        for size, place in zip(each.problem.out[:-2], places, strict=False):
+            outers = np.add.outer(outers, np.arange(size) * place)
+        told: dict[int, Any] = {
+            words.PLACE_ROW: places[-2],
+            words.PLACE_COLUMN: places[-1],
+            words.FIRST_COLUMN: each.columns.phases[0].first,
+            words.OUTER_PLACES: outers.reshape(-1),
+        }
+        steps.append(each.step("pool_grad", dtype, told, padding=nobody))
+    return Prepared(tuple(steps), 0, threads)
+
+
+def _new_grad(pool: Pool, dtype: DType) -> tuple[Array, Array]:
+    """Allocate the gradient of input, with zeros where it is cropped; and its part."""
+    result = new_array("the gradient of input", pool.shape, dtype)
+    if any(window.axis.size < window.given for window in pool.windows):
+        result[...] = 0
+    return result, pool.crop(result)

@@ -198,7 +198,7 @@ class Sliding(NamedTuple):
             for c, r, s in product(range(self.problem.C), rows, columns)
         ]
 
-    def step(self, module: str, dtype: str, more: dict[int, Any], *, padding: float = 0.0) -> Step:
+    def step(self, module: str, dtype: str, more: dict[int, Any], *, padding: Any = 0.0) -> Step:
         """Prepare a step whose items are bands of outputs; the kernel is told ``more``.
 
         Arrays are tables, told by their addresses.
@@ -210,7 +210,7 @@ class Sliding(NamedTuple):
         chunk = max(1, PART // (self.per_row * count))
         told = {words.CHUNK: chunk, words.ITEMS: items}
         told |= {word: value for word, value in more.items() if isinstance(value, int)}
-        one = "one" if len(outers) == len(planes) == 1 else "many"
+        one = "one" if len(outers) == len(planes) == 1 and is_worth(self.problem) else "many"
         apart = "apart" if self.columns.apart else "whole"
         name, *variant = module.split(".")
         variant += [dtype, shape_of(self.rows, self.columns)[0], one, apart]
@@ -285,6 +285,11 @@ def with_tables(
     return Step(address_of(*kernel), memory[:count], memory.ctypes.data, parts, ())
 
 
+def is_worth(problem: ConvProblem) -> bool:
+    """Whether code of its own is worthwhile, whatever the number of images."""
+    return problem.one_image.products >= WORTHWHILE
+
+
 def sliding(
     problem: ConvProblem, turned: bool, x: Strides, y: Strides, places: Strides = ()
 ) -> Iterator[Sliding]:
@@ -293,7 +298,7 @@ def sliding(
         problem = problem._replace(axes=(Axis(1, 1), *problem.axes))
         x, y = ((*s[:3], 0, *s[3:]) for s in (x, y))
     if problem.N * problem.G * problem.K * problem.pixels:
-        kernel, worth = Kernel(problem.kernel, turned), problem.one_image.products >= WORTHWHILE
+        kernel, worth = Kernel(problem.kernel, turned), is_worth(problem)
         for columns in columns_of(problem.axes[-1], unrolled=worth):
             for rows in rows_of(problem.axes[-2], columns, unrolled=worth):
                 yield Sliding(problem, kernel, rows, columns, x, y, places)

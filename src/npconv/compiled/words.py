@@ -14,11 +14,11 @@ from npconv.compiled.blocks import CALL_WORDS
 # W_COLUMN is the first of as many as there are phases of columns.
 MOST_PHASES = 4
 # Pooling is told these instead: how many elements windows have along each axis (as numbers of
-# the dtype), the places of inputs, which words say where operands are, and for the gradient
-# how many rows there are and how many elements an image has.
+# the dtype), the places of inputs, which words say where operands are; in the gradient, the
+# places where outer positions begin, and the first column.
 (
     OUTER_SIZES, ROW_SIZES, COLUMN_SIZES, PLACE_FIRST, PLACE_ROW, PLACE_COLUMN, SOURCE, TARGET,
-    ROWS, IMAGE,
+    OUTER_PLACES, FIRST_COLUMN,
 ) = range(W_COLUMN + MOST_PHASES, W_COLUMN + MOST_PHASES + 10)  # fmt: skip
 
 # A band: where its first row goes and each next one, how many, what row they read through the

@@ -31,7 +31,7 @@ ROWS = 4  # output rows at a time
 
 
 def make(what: str, dtype: str, shape: str, planes: str, apart: str) -> Callable[..., None]:
-    """Make the kernel that gives ``max``, ``places`` of it too, ``mean`` or ``sum``."""
+    """Make the kernel of one of the kinds below, for windows of this shape."""
     item, get = ITEM[dtype], getter(dtype)
     blocks = [_KINDS[what](dtype, shape, rows, apart == "apart") for rows in (1, 2, ROWS)]
     one, two, four = (emitted(e.emit, [types.int64] * 9 + [e.vectors.number]) for e in blocks)
@@ -90,7 +90,7 @@ class _Block:
     """Writes the code of so many rows of outputs."""
 
     start = 0.0  # what reductions begin with, and what padding is
-    marks = False
+    marks = only_marks = False
 
     def __init__(self, dtype: str, shape: str, outputs: int, apart: bool) -> None:
         self.vectors, self.shape, self.outputs = Vectors(dtype), Shape.of(shape), outputs
@@ -125,6 +125,10 @@ class _Block:
                     b, self.shape, V, lines, j, self.outputs, nothing, use,
                     whole=whole, in_order=True,
                 )  # fmt: skip
+            if self.only_marks:
+                for p in range(self.outputs):
+                    self.store_marks(b, block, band, marks, y, p, j, whole)
+                return
             for p in range(self.outputs):
                 row = b.add(first, I64(p))
                 values = [self.finish(b, block, band, best[p, f], j, row, size) for f in phases]
@@ -166,12 +170,28 @@ class _Block:
     def store_places(
         self, b: Any, block: Any, band: Any, marks: Any, places: Any, p: int, j: Any
     ) -> None:
-        """Write places as 64-bit integers; tell of windows that found nothing above -inf."""
+        """Write places as 64-bit integers."""
         V, word = self.vectors, words_at(b, block)
         inside = V.between(b, j, I64(0), word(words.NUMBER))
         pitch = b.mul(words_at(b, band)(words.PITCH), I64(8))
         row = b.add(places, b.mul(pitch, I64(p)))
         V.store_integers(b, marks, row, j, inside)
+        self.tell(b, block, marks, inside)
+
+    def store_marks(
+        self, b: Any, block: Any, band: Any, marks: Any, y: Any, p: int, j: Any, whole: bool
+    ) -> None:
+        """Write places in as many bits as numbers have, in place of these."""
+        V = self.vectors
+        bits = marks[p, 0] if V.item == 4 else b.sext(marks[p, 0], V.bits)
+        values = [b.bitcast(bits, V.vector)]
+        store_outputs(b, V, (block, band), values, (y, p), j, self.apart, whole=whole)
+        inside = V.between(b, j, I64(0), words_at(b, block)(words.NUMBER))
+        self.tell(b, block, marks[p, 0], inside)
+
+    def tell(self, b: Any, block: Any, marks: Any, inside: Any) -> None:
+        """Tell of windows that found nothing above -inf."""
+        V, word = self.vectors, words_at(b, block)
         nobody = b.icmp_signed("<", marks, ir.Constant(V.integers, [0] * V.lanes))
         with b.if_then(V.any(b, b.and_(nobody, inside))):
             b.store(I64(1), at(b, I64, word(FLAGS)))
@@ -194,6 +214,10 @@ class _Places(_Max):
     marks = True
 
 
+class _Marks(_Places):
+    only_marks = True
+
+
 class _Mean(_Block):
     def finish(self, b: Any, block: Any, band: Any, value: Any, j: Any, row: Any, size: Any) -> Any:
         """Divide by the number of elements: a product of one for each axis."""
@@ -205,4 +229,10 @@ class _Mean(_Block):
         return b.fdiv(value, b.fmul(columns, V.broadcast(b, size)))
 
 
-_KINDS: dict[str, type[_Block]] = {"sum": _Block, "max": _Max, "places": _Places, "mean": _Mean}
+_KINDS: dict[str, type[_Block]] = {
+    "sum": _Block,
+    "max": _Max,
+    "places": _Places,
+    "marks": _Marks,
+    "mean": _Mean,
+}

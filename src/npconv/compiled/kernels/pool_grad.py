@@ -1,41 +1,136 @@
-"""The gradient of max pooling: every output's goes to the element that won its window.
+"""The gradient of max pooling: an element gains from the outputs that it won.
 
-Places were found before (`npconv.compiled.kernels.pool`). An item is a whole image of a
-channel, or of all channels where they are innermost: so nobody else adds to its elements.
+Every output's winner was found before and written as a place (``marks`` of
+`npconv.compiled.kernels.pool`), in as many bits as a number has. So an element compares, window
+by window, what won there with itself: nothing is scattered, and all rows are written once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
+
+from numba import njit
 
 from npconv.compiled import words
-from npconv.compiled.blocks import FIRST, OUT, SECOND
-from npconv.compiled.kernels.memory import get_int, getter, setter
-from npconv.compiled.kernels.row_vectors import ITEM
+from npconv.compiled.blocks import FIRST, OUT, SCRATCH
+from npconv.compiled.kernels.memory import I64, emitted, get_int
+from npconv.compiled.kernels.row_vectors import ITEM, Held, Vectors, loop
+from npconv.compiled.kernels.sliding import (
+    Shape,
+    each_seen,
+    either,
+    is_inside,
+    lines_of,
+    plane_at,
+    store_outputs,
+    words_at,
+)
+
+ROWS = 2  # rows of elements at a time
 
 
-def make(dtype: str) -> Callable[..., None]:
-    """Make the kernel; FIRST is the outputs' gradient, SECOND the places."""
-    get, put, item = getter(dtype), setter(dtype), ITEM[dtype]
+def make(dtype: str, shape: str, planes: str, apart: str) -> Callable[..., None]:
+    """Make the kernel for windows of this shape, turned round."""
+    item = ITEM[dtype]
+    blocks = [_Block(dtype, shape, rows, apart == "apart") for rows in (1, ROWS)]
+    one, two = (emitted(block.emit, 10) for block in blocks)
+
+    def add_rows(
+        block: int, dy: int, marks: int, dx: int, band: int, begin: int, end: int, place: int
+    ) -> None:
+        count, read = get_int(band, words.COUNT), get_int(band, words.READ)
+        for p in range(0, count - ROWS + 1, ROWS):
+            to = dx + p * get_int(band, words.PITCH) * item
+            here = read + p * get_int(band, words.STEP)
+            two(block, dy, marks, to, band, here, begin, end, p, place)
+        if count % ROWS:
+            p = count - 1
+            to = dx + p * get_int(band, words.PITCH) * item
+            here = read + p * get_int(band, words.STEP)
+            one(block, dy, marks, to, band, here, begin, end, p, place)
+
+    rows: Any = njit(add_rows)
 
     def kernel(block: int, part: int, worker: int) -> None:
-        G, outers = get_int(block, words.G), get_int(block, words.OUTERS)
-        columns, rows = get_int(block, words.OUT_WIDTH), get_int(block, words.ROWS)
-        n, g = part // G, part % G
-        size, apart = get_int(block, words.IMAGE), get_int(block, words.OUT_STEP)
-        x = n * get_int(block, words.X_N) + g * get_int(block, words.X_G)
-        dx = get_int(block, OUT) + x * item
-        for i in range(size):
-            put(dx, i, 0.0)
-        y = n * get_int(block, words.Y_N) + g * get_int(block, words.Y_G)
-        for at_outer in range(outers):
+        chunk, items = get_int(block, words.CHUNK), get_int(block, words.ITEMS)
+        bands, outers = get_int(block, words.BANDS), get_int(block, words.OUTERS)
+        G, places = get_int(block, words.G), get_int(block, words.OUTER_PLACES)
+        for number in range(part * chunk, min(part * chunk + chunk, items)):
+            rest, at_band = number // bands, number % bands
+            rest, at_outer = rest // outers, rest % outers
+            n, g = rest // G, rest % G
+            band = get_int(block, words.BAND_TABLE) + 8 * words.BAND_WORDS * at_band
             outer = get_int(block, words.OUTER_TABLE) + 8 * words.OUTER_WORDS * at_outer
-            for row in range(rows):
-                at_row = y + get_int(outer, words.TO) + row * get_int(block, words.X_PITCH)
-                dy = get_int(block, FIRST) + at_row * item
-                places = get_int(block, SECOND) + at_row * 8
-                for q in range(columns):
-                    place = get_int(places, q) * apart + (q if apart > 1 else 0)
-                    put(dx, place, get(dx, place) + get(dy, q))
+            x = n * get_int(block, words.X_N) + g * get_int(block, words.X_G)
+            y = n * get_int(block, words.Y_N) + g * get_int(block, words.Y_G)
+            y += get_int(outer, words.TO) + get_int(band, words.ROW_TO)
+            rows(
+                block,
+                get_int(block, FIRST) + x * item,
+                get_int(block, SCRATCH) + x * item,
+                get_int(block, OUT) + y * item,
+                band,
+                get_int(outer, words.BEGIN),
+                get_int(outer, words.END),
+                get_int(places, at_outer),
+            )
 
     return kernel
+
+
+class _Block:
+    """Writes the code of so many rows of elements."""
+
+    def __init__(self, dtype: str, shape: str, outputs: int, apart: bool) -> None:
+        self.vectors, self.shape, self.outputs = Vectors(dtype), Shape.of(shape), outputs
+        self.apart = apart
+
+    def emit(
+        self, b: Any, block: Any, dy: Any, marks: Any, dx: Any, band: Any, read: Any,
+        begin: Any, end: Any, first: Any, place: Any,
+    ) -> None:  # fmt: skip
+        V, shape, word = self.vectors, self.shape, words_at(b, block)
+        phases = range(len(shape.columns))
+        sums = Held(b, V, [(p, f) for p in range(self.outputs) for f in phases])
+
+        def outputs(j: Any, whole: bool) -> None:
+            sums.fill(V.constant(0.0))
+            nobody = V.nobody(b)
+            own = {name: self.own(b, block, band, first, place, j, *name) for name in sums.names}
+            with loop(b, begin, end) as i:
+                record = plane_at(b, block, i)
+                seen: list[dict[Any, Any]] = []
+                for x in (marks, dy):
+                    lines = lines_of(b, shape, V.item, block, band, record, x, read, self.outputs)
+                    found: dict[Any, Any] = {}
+                    seen.append(found)
+
+                    def keep(
+                        p: int, r: int, f: int, s: int, x: Any, found: dict[Any, Any] = found
+                    ) -> None:
+                        found[p, r, f, s] = x
+
+                    each_seen(b, shape, V, lines, j, self.outputs, nobody, keep, whole=whole)
+                for (p, r, f, s), mark in seen[0].items():
+                    won = b.icmp_signed("==", b.bitcast(mark, V.bits), own[p, f])
+                    gained = b.select(won, seen[1][p, r, f, s], V.constant(0.0))
+                    sums[p, f] = b.fadd(sums[p, f], gained)
+            for p in range(self.outputs):
+                values = [sums[p, f] for f in phases]
+                store_outputs(b, V, (block, band), values, (dx, p), j, self.apart, whole=whole)
+
+        with loop(b, I64(0), word(words.NUMBER), V.lanes) as j:
+            either(b, is_inside(b, shape, V, word, j), lambda whole: outputs(j, whole))
+
+    def own(
+        self, b: Any, block: Any, band: Any, first: Any, place: Any, j: Any, p: int, f: int
+    ) -> Any:
+        """Say which places the elements of a vector are."""
+        V, word, of_band = self.vectors, words_at(b, block), words_at(b, band)
+        row = b.add(b.mul(b.add(first, I64(p)), of_band(words.ROW_APART)), of_band(words.ROW))
+        apart = word(words.OUT_STEP) if self.apart else I64(len(self.shape.columns))
+        column = b.add(b.mul(j, apart), b.add(word(words.FIRST_COLUMN), I64(f)))
+        begin = b.add(place, b.mul(row, word(words.PLACE_ROW)))
+        begin = b.add(begin, b.mul(column, word(words.PLACE_COLUMN)))
+        return V.counting(b, begin, b.mul(apart, word(words.PLACE_COLUMN)))

@@ -34,6 +34,7 @@ class Vectors:
         self.item, self.lanes = ITEM[dtype], lanes_of(dtype)
         self.vector = ir.VectorType(self.kind, self.lanes)
         self.integers = ir.VectorType(I32, self.lanes)
+        self.bits = ir.VectorType(I32 if self.item == 4 else I64, self.lanes)
         self.mask = ir.VectorType(ir.IntType(1), self.lanes)
         self.name = f"v{self.lanes}f{8 * self.item}"
 
@@ -42,6 +43,17 @@ class Vectors:
     def constant(self, value: float) -> Any:
         """Give a vector of equal numbers, known beforehand."""
         return ir.Constant(self.vector, [value] * self.lanes)
+
+    def nobody(self, b: Any) -> Any:
+        """Give the bits of -1 as numbers: a place that is none."""
+        return b.bitcast(ir.Constant(self.bits, [-1] * self.lanes), self.vector)
+
+    def counting(self, b: Any, first: Any, step: Any) -> Any:
+        """Give 64-bit integers ``first, first + step, ...`` in as many bits as numbers have."""
+        if self.item == 4:
+            first, step = b.trunc(first, I32), b.trunc(step, I32)
+        iota = ir.Constant(self.bits, list(range(self.lanes)))
+        return b.add(self.broadcast(b, first), b.mul(iota, self.broadcast(b, step)))
 
     def broadcast(self, b: Any, value: Any) -> Any:
         """Repeat a number, or an integer, in all lanes."""
@@ -204,7 +216,7 @@ class Held:
     def __init__(self, b: Any, vectors: Vectors, names: Sequence[Any], kind: Any = None) -> None:
         once: Any = cgutils.alloca_once
         self._places = {name: once(b, kind or vectors.vector) for name in names}
-        self._builder = b
+        self._builder, self.names = b, list(names)
 
     def __getitem__(self, name: Any) -> Any:
         """Give the value."""
