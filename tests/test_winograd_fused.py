@@ -174,6 +174,25 @@ def test_bits_depend_on_no_threads_panels_blocks_or_company(
             cached.cache_clear()
 
 
+@pytest.mark.parametrize("direction", [Direction.FORWARD, Direction.INPUT_GRAD])
+def test_a_thread_transforms_blocks_of_large_kernels_for_itself(
+    direction: Direction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = operands((2, 140, 9, 7), (134, 70, 3, 3), padding=1, groups=2)
+    problem = ConvProblem.of(data[0].shape, data[1].shape, padding=1, groups=2)
+    wanted, _ = prepared_run(problem, direction, data, 1, packed=True)
+    monkeypatch.setattr(winograd_steps, "U_BYTES", 1)
+    monkeypatch.setattr(winograd_steps, "PIECE_BYTES", 1)
+    try:
+        winograd_steps.prepare_forward.cache_clear()
+        for threads in (1, 2, 3):
+            got, flags = prepared_run(problem, direction, data, threads, packed=False)
+            np.testing.assert_array_equal(got, wanted)
+            assert not flags.any()
+    finally:
+        winograd_steps.prepare_forward.cache_clear()
+
+
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_a_call_for_itself_and_a_packed_kernel_give_the_same_bits(direction: str) -> None:
     if direction == "kernel_grad":

@@ -20,7 +20,7 @@ from npconv.compiled.winograd import (
     whole_lines,
     words,
 )
-from npconv.compiled.winograd_words import CheckWords, KernelWords, Words
+from npconv.compiled.winograd_words import ALONE_BYTES, CheckWords, KernelWords, Words
 from npconv.problem import ConvProblem
 
 # A kernel that was not packed is transformed as a whole up to so many bytes. A larger one is in
@@ -95,7 +95,10 @@ def _from_raw(
         u=u, u_group=u_group, most=most, seen=seen, seen_group=seen_group
     )
     steps, pictures = [], slices(problem, x, y)
-    for first in range(0, cut.outputs, blocks * cut.block):
+    if blocks < cut.blocks and len(pictures) == 1 and is_shared(cut, problem.G, threads):
+        made = words(problem, cut, x, y, 0, threads, pictures[0])._replace(u=u)
+        steps = _alone(made, kernel._replace(u_group=0), cut, problem.G, dtype)
+    for first in range(0, 0 if steps else cut.outputs, blocks * cut.block):
         stop = min(first + blocks * cut.block, cut.outputs)
         part = kernel._replace(first=first, vectors=stop - first)
         steps.append(_transform(cut, part, problem.G, dtype))
@@ -117,6 +120,25 @@ def _from_raw(
     return Prepared(tuple(steps), total, threads)
 
 
+def _alone(made: Words, kernel: KernelWords, cut: Tiling, groups: int, dtype: DType) -> list[Step]:
+    """Transform the tiles; then each part transforms a block of the kernels for itself."""
+    what = "turned" if kernel.turned else "as_is"
+    made = made._replace(
+        multiply=address_of("winograd", "multiply", str(dtype), cut.variant),
+        pack=address_of("winograd_kernel", what, str(dtype), cut.variant),
+        u_worker=_alone_bytes(cut),
+    )
+    first = ("winograd", "transform", str(dtype), cut.variant)
+    return [
+        step(first, made, groups * cut.panels * made.parts),
+        step(("winograd", "alone"), [*made, *kernel], groups * cut.blocks),
+    ]
+
+
+def _alone_bytes(cut: Tiling) -> int:
+    return whole_lines(cut.u_block + ALONE_BYTES)
+
+
 def raw_tiling(problem: ConvProblem, dtype: DType) -> Tiling:
     """Cut a problem whose kernel is not packed: small blocks where it is transformed in pieces."""
     cut = tiling(problem, dtype)
@@ -128,7 +150,8 @@ def raw_tiling(problem: ConvProblem, dtype: DType) -> Tiling:
 def raw_layout(problem: ConvProblem, cut: Tiling, threads: int) -> tuple[int, int, int, int]:
     """Say where in scratch transformed kernels and what is known of them lie, and all bytes."""
     u = whole_lines(scratch_bytes(cut, problem.G, threads))
-    most = u + problem.G * _blocks_at_once(problem, cut, threads) * cut.u_block
+    at_once = problem.G * _blocks_at_once(problem, cut, threads) * cut.u_block
+    most = u + max(at_once, threads * _alone_bytes(cut))
     seen = most + problem.G * cut.outputs * problem.C * cut.item
     return u, most, seen, seen + problem.G * seen_numbers(problem) * cut.item
 

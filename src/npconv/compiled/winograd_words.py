@@ -62,6 +62,8 @@ class Words(NamedTuple):
     m_element: int
     transform: int = 0  # addresses of the two kernels, for `fused`
     multiply: int = 0
+    pack: int = 0  # and of the kernel's transform, for `alone`
+    u_worker: int = 0  # from one thread's transformed kernels to the next
 
 
 class KernelWords(NamedTuple):
@@ -151,6 +153,8 @@ class CheckWords(NamedTuple):
     seen_group: int
 
 
+# Room for the blocks of words that `alone` makes.
+ALONE_BYTES = 1024
 WORDS = Words(*range(CALL_WORDS, CALL_WORDS + len(Words._fields)))
 KERNEL = KernelWords(*range(CALL_WORDS, CALL_WORDS + len(KernelWords._fields)))
 GRADIENT = GradientWords(*range(CALL_WORDS, CALL_WORDS + len(GradientWords._fields)))
