@@ -17,7 +17,8 @@ import npconv
 from npconv.axis import Axis
 from npconv.compiled import depthwise, sliding
 from npconv.compiled.phases import Phase, phases
-from npconv.problem import Array
+from npconv.compiled.prepared import address, strides_of
+from npconv.problem import Array, ConvProblem, Direction
 
 DIRECTIONS = ("forward", "input_grad", "kernel_grad")
 Options = dict[str, Any]
@@ -118,6 +119,24 @@ def test_nothing_beyond_the_rows_is_read_or_written(stride: int) -> None:
         np.testing.assert_array_equal(y, right, f"width={width}, pads {low} and {high}")
         y[...] = 7
         assert (room == 7).all(), f"width={width}, pads {low} and {high}"
+
+
+def test_columns_that_nobody_reads() -> None:
+    rng = np.random.default_rng(0)
+    w = rng.integers(-3, 4, (1, 1, 3, 3)).astype("f4")
+    for width, high in itertools.product(range(16, 38), (0, -1, -3)):
+        # Calls cut such columns off before; a prepared run may see them.
+        x = rng.integers(-3, 4, (1, 1, 1, 7, width)).astype("f4")
+        problem = ConvProblem.of(x.shape[1:], w.shape, padding=[(1, 1), (0, high)])
+        room = np.full((1, 1, 1, problem.out[0] + 2, problem.out[1] + 3), 7, "f4")
+        y = room[..., 1:-1, 1:-2]
+        lie = strides_of(x), strides_of(y)
+        run = depthwise.prepare(problem, Direction.FORWARD, "float32", *lie, 1)
+        run.run(address(x), address(w), address(y), 0, 0)
+        right = npconv.conv(x[0], w, padding=[(1, 1), (0, high)], algorithm="im2col")
+        np.testing.assert_array_equal(y[0], right, f"{width=} {high=}")
+        y[...] = 7
+        assert (room == 7).all(), f"{width=} {high=}"
 
 
 @pytest.mark.parametrize("what", ["read", "number"])
