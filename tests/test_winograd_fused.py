@@ -129,17 +129,17 @@ def prepared_run(
         first, out = views[2], np.full_like(views[0], np.nan)
     else:
         first, out = views[0], np.full_like(views[1], np.nan)
-    second, tile, other = views[2], None, out
-    if direction is Direction.KERNEL_GRAD:
-        other = views[2]
-    else:
+    second = views[2]
+    if direction is not Direction.KERNEL_GRAD:
         second = (ALGORITHM.pack if packed else ALGORITHM.bring)(problem, direction, views[1])
-        tile = second.shape[1:3] if packed else None
-    lies = strides_of(first), strides_of(other)
-    made = ALGORITHM.prepare(problem, direction, x.dtype, *lies, threads, tile=tile)
+    here = {Direction.INPUT_GRAD: (out, first), Direction.KERNEL_GRAD: (first, second)}
+    lies = [strides_of(each) for each in here.get(direction, (first, out))]
+    last = strides_of(out) if direction is Direction.KERNEL_GRAD else second.shape
+    made = ALGORITHM.prepare(problem, direction, x.dtype, (lies[0], lies[1], last), threads)
+    assert made is not None
     scratch = np.empty(made.scratch + 128, np.uint8)
     start = address(scratch) + -address(scratch) % 128
-    made.run(address(first), address(second), address(out), 0, start, address(flags))
+    made.run(first, second, out, None, start, address(flags))
     return out, flags
 
 
@@ -302,8 +302,13 @@ def test_scratch_stays_small_whatever_the_image() -> None:
         problem = ConvProblem.of(x, w, padding=1)
         lies = tuple(np.cumprod((1, *x[:0:-1]))[::-1].tolist())
         strides = (lies[0], lies[0], *lies[1:])
+        kernel = (problem.G, problem.K, problem.C, *problem.kernel)
+        last = tuple(int(np.prod(kernel[i + 1 :])) for i in range(len(kernel)))
         for direction in Direction:
-            made = ALGORITHM.prepare(problem, direction, np.dtype("f4"), strides, strides, 2)
+            # Of a kernel as it came the shape has three numbers.
+            of = last if direction is Direction.KERNEL_GRAD else kernel[:3]
+            made = ALGORITHM.prepare(problem, direction, np.dtype("f4"), (strides, strides, of), 2)
+            assert made is not None
             assert made.scratch < 8 * 2**20, (x, direction)
 
 

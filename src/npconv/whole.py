@@ -16,7 +16,7 @@ from npconv.algorithms.protocol import Algorithm, DType
 from npconv.compiled.registers import SUMS
 from npconv.problem import Array, ConvProblem, Direction
 
-LINE = 64  # bytes of a cache line, where working memory begins
+LINE = 128  # bytes of two cache lines, which are read together: working memory begins there
 # Pieces of working memory kept for the next calls, and the largest of them.
 KEPT, KEPT_BYTES = 4, 2 * 2**20
 

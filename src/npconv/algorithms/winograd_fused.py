@@ -77,7 +77,13 @@ class WinogradFused:
         x, dy = _rows_in_one_piece(x, "x", scratch), _rows_in_one_piece(dy, "dy", scratch)
         threads = scratch.threads
         made = prepare_gradient(problem, x.dtype, strides_of(x), strides_of(dy), threads, True)
-        _run(made, x, dy, out, None, scratch)
+        dw = out
+        if not out.flags.c_contiguous or not out.flags.aligned:
+            dw = scratch.array("result", out.shape, x.dtype)
+            dw[...] = 0
+        _run(made, x, dy, dw, None, scratch)
+        if dw is not out:
+            out += dw
 
     def prepare(
         self,
