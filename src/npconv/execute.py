@@ -382,7 +382,7 @@ def pack(choice: Choice, w: Array) -> Packed:
     check_kernel(choice, w)
     extremes = np.array([w.min(), w.max()]) if w.size and w.dtype.kind in "biu" else w[:0]
     if choice.runs:
-        whole = choice.runs.packed(np.ascontiguousarray(w, choice.numbers.result), keep=True)
+        whole = choice.runs.packed(np.require(w, choice.numbers.result, ["C", "A"]), keep=True)
         if whole is not None:
             whole = whole.copy() if np.shares_memory(whole, w) else whole
             whole.flags.writeable = False

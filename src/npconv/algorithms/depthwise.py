@@ -14,8 +14,9 @@ import math
 
 import numpy as np
 
+from npconv.algorithms.direct import spreads
 from npconv.algorithms.im2col import Im2col
-from npconv.algorithms.protocol import DType
+from npconv.algorithms.protocol import DType, why_no_tables
 from npconv.compiled import depthwise, why_missing
 from npconv.compiled.prepared import Prepared, Strides, is_finite, run, strides_of, usable
 from npconv.cost import Cost
@@ -62,7 +63,7 @@ class Depthwise:
         keep: bool = False,
     ) -> Array | None:
         """Leave the kernel as it is, in one piece; see `Direct.pack_whole`."""
-        bare = direction is Direction.INPUT_GRAD or any(a.has_holes for a in problem.axes)
+        bare = direction is Direction.INPUT_GRAD or spreads(problem)
         if not problem.products or (bare and not is_finite(w, threads)):
             return None
         return np.ascontiguousarray(w)
@@ -146,7 +147,7 @@ class Depthwise:
             return f"its kernels are for float32 and float64, not {dtype}"
         if direction is Direction.KERNEL_GRAD and any(a.input_dilation > 1 for a in problem.axes):
             return "in the kernel's gradient it does not serve input_dilation"
-        return None
+        return why_no_tables(problem, direction)
 
     def cost(
         self,
@@ -156,6 +157,8 @@ class Depthwise:
         whole: ConvProblem | None = None,
     ) -> Cost:
         """Count both images, which are copied if their rows do not lie in one piece."""
+        if why_no_tables(problem, direction):
+            return Im2col().cost(problem, direction, dtype)
         posed = problem.turned if direction is Direction.INPUT_GRAD else problem
         x, y = (posed.N * posed.G * math.prod(each) for each in (posed.size, posed.out))
         kernel = posed.G * posed.taps
@@ -164,7 +167,7 @@ class Depthwise:
         )
         if direction is Direction.KERNEL_GRAD:
             needed += depthwise.scratch_bytes(posed, dtype.itemsize)
-        if direction is Direction.INPUT_GRAD or any(a.has_holes for a in posed.axes):
+        if direction is Direction.INPUT_GRAD or spreads(posed):
             instead = Im2col().cost(problem.one_image, direction, dtype)  # see `pack_whole`
             needed = max(needed, instead.workspace)
         # Rows are computed in whole vectors.

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from npconv.algorithms.im2col import Im2col
-from npconv.algorithms.protocol import DType
+from npconv.algorithms.protocol import DType, why_no_tables
 from npconv.compiled import direct, direct_gradient, why_missing
 from npconv.compiled.phases import RANK
 from npconv.compiled.prepared import Prepared, Strides, is_finite, run, strides_of, usable, written
@@ -69,7 +69,7 @@ class Direct:
             return None
         turned = direction is Direction.INPUT_GRAD
         posed = problem.turned if turned else problem
-        bare = w.dtype.kind != "i" and (turned or any(a.has_holes for a in problem.axes))
+        bare = w.dtype.kind != "i" and (turned or spreads(problem))
         if bare and not is_finite(w, threads):
             return None
         dtype = w.dtype.name
@@ -175,9 +175,9 @@ class Direct:
             return f"its kernels are for float32, float64 and int64, not {dtype}"
         if problem.rank > RANK:
             return f"its kernels walk over {RANK} axes at most, not {problem.rank}"
-        if direction is Direction.KERNEL_GRAD and any(a.input_dilation > 1 for a in problem.axes):
+        if direction is Direction.KERNEL_GRAD and spreads(problem):
             return "in the kernel's gradient it does not serve input_dilation"
-        return None
+        return why_no_tables(problem, direction)
 
     def cost(
         self,
@@ -202,7 +202,7 @@ class Direct:
             )  # where the result has another dtype
             needed = direct.workspace(posed, dtype.itemsize) + (packed + written) * dtype.itemsize
             counted = direct.counts(posed, dtype.itemsize)
-        bare = direction is Direction.INPUT_GRAD or any(a.has_holes for a in posed.axes)
+        bare = direction is Direction.INPUT_GRAD or spreads(posed)
         if bare or dtype.kind == "i":
             instead = Im2col().cost(
                 problem.one_image, direction, dtype
@@ -216,6 +216,11 @@ class Direct:
             error_growth=problem.terms(direction) + 1,
             calls=1,
         )
+
+
+def spreads(problem: ConvProblem) -> bool:
+    """Whether inputs are spread apart: then phases leave out terms that are padding, too."""
+    return any(axis.input_dilation > 1 for axis in problem.axes)
 
 
 def _adds_exactly(terms: int, a: Array, b: Array, bias: Array | None = None) -> bool:

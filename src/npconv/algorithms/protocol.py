@@ -8,6 +8,7 @@ padding, no batch groups and no layout.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import numpy as np
@@ -95,3 +96,25 @@ def why_no_sums(dtype: DType) -> str | None:
     if dtype.kind in "fciO":
         return None
     return f"it cannot add up in {dtype}; cast the operands to a dtype of NumPy's own"
+
+
+# Tables have an entry for each term and each phase of a problem, and 64-bit steps in them.
+MOST_TERMS, MOST_PHASES, FARTHEST = 2**22, 2**12, 2**31
+
+
+def why_no_tables(problem: ConvProblem, direction: Direction) -> str | None:
+    """Say which problems are too large to be laid out in tables before they are computed."""
+    terms = max(problem.taps, 1) * max(problem.C, problem.K)
+    if direction is Direction.INPUT_GRAD:
+        phases = math.prod(min(axis.stride, axis.size) for axis in problem.axes)
+    else:
+        phases = math.prod(min(axis.input_dilation, axis.out) for axis in problem.axes)
+    if terms > MOST_TERMS or phases > MOST_PHASES:
+        return (
+            f"its tables hold at most {MOST_TERMS:,} terms and {MOST_PHASES:,} phases, not "
+            f"{terms:,} and {phases:,}"
+        )
+    farthest = max((abs(number) for axis in problem.axes for number in axis), default=0)
+    if farthest > FARTHEST:
+        return f"it reaches no farther than {FARTHEST:,} elements, not {farthest:,}"
+    return None

@@ -19,7 +19,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from npconv.algorithms.protocol import DType, why_no_sums
+from npconv.algorithms.protocol import DType, why_no_sums, why_no_tables
 from npconv.axis import Axis
 from npconv.cost import Cost
 from npconv.flat import (
@@ -167,7 +167,7 @@ class Slices:
             return "it scales vectors of machine numbers; exact objects are for 'naive'"
         if any(axis.input_dilation > 1 for axis in problem.axes):
             return "its rows have no holes: it does not serve input_dilation"
-        return why_no_sums(dtype)
+        return why_no_sums(dtype) or why_no_tables(problem, direction)
 
     def cost(
         self,
@@ -178,8 +178,8 @@ class Slices:
     ) -> Cost:
         """Count a product for each element and output, and the flat images."""
         held = _held(problem, dtype)
-        if direction is Direction.INPUT_GRAD:
-            held = max(held, *(_held(phase.problem, dtype) for phase in phases(problem)))
+        if direction is Direction.INPUT_GRAD and not why_no_tables(problem, direction):
+            held = max([held, *(_held(phase.problem, dtype) for phase in phases(problem))])
         images, kernel = problem.N * problem.G, problem.G * problem.taps
         dx, y = images * math.prod(map(most_flat, problem.axes)), images * problem.pixels
         parts = max(1, -(-3 * max(dx, y) * dtype.itemsize // BAND_BYTES))

@@ -166,6 +166,8 @@ def _mode(problem: ConvProblem, found: Sequence[Phase], lanes: int) -> str:
 
 def blocks_of(K: int, lanes: int, mode: str) -> tuple[tuple[int, int], ...]:
     """Cut output channels into blocks: of about equally many vectors, or of 8, 4, 2, 1 rows."""
+    if not K:
+        return ()
     if mode == "broadcast":
         vectors = -(-K // lanes)
         most = 4 if accumulators() >= 16 else 3
