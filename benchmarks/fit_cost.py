@@ -124,19 +124,32 @@ def recounted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def fit(rows: list[dict[str, Any]]) -> dict[tuple[str, str], list[float]]:
-    """Find the rates of each algorithm and direction, in nanoseconds."""
+    """Find the rates of each algorithm and direction, in nanoseconds.
+
+    Errors weigh by how close a time is to the fastest's: what is not chosen anyway need not
+    be told well.
+    """
+    best: dict[tuple[str, str], float] = {}
+    for row in rows:
+        best[_case(row)] = min(best.get(_case(row), np.inf), row["milliseconds"])
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["algorithm"], row["direction"]), []).append(row)
     rates = {}
     for key, members in groups.items():
-        counts = np.array([row["counts"] for row in members], float)
+        counts = np.array([[*row["counts"], 1] for row in members], float)
         nanoseconds = np.array([1e6 * row["milliseconds"] for row in members])
-        relative = counts / nanoseconds[:, np.newaxis]
+        close = np.array([best[_case(row)] for row in members])
+        weight = np.sqrt(1e6 * close / nanoseconds)
+        relative = counts * (weight / nanoseconds)[:, np.newaxis]
         scale = relative.max(axis=0)
-        found, _ = nnls(relative / scale, np.ones(len(members)))
+        found, _ = nnls(relative / scale, weight)
         rates[key] = [float(f"{rate:.3g}") for rate in found / scale]
     return rates
+
+
+def _case(row: dict[str, Any]) -> tuple[str, str]:
+    return row["problem"], row["direction"]
 
 
 def judge(
@@ -149,7 +162,7 @@ def judge(
     cases: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         row["estimate"] = round(
-            1e-6 * float(np.dot(row["counts"], rates[row["algorithm"], row["direction"]])), 4
+            1e-6 * float(np.dot([*row["counts"], 1], rates[row["algorithm"], row["direction"]])), 4
         )
         if REGISTRY[row["algorithm"]].engine in ("numpy", engine):
             cases.setdefault((row["problem"], row["direction"]), []).append(row)
@@ -178,11 +191,12 @@ def write_rates(rates: dict[tuple[str, str], list[float]]) -> None:
         f"{where['cpu']}, one thread, NumPy {where['numpy']}, {where['date']}.",
         '"""',
         "",
-        "# (algorithm, direction): a product, a byte moved, a call; in float32.",
-        "RATES: dict[tuple[str, str], tuple[float, float, float]] = {",
+        "# (algorithm, direction): a product, a byte moved, a call, a run; in float32.",
+        "RATES: dict[tuple[str, str], tuple[float, float, float, float]] = {",
     ]
-    for (name, direction), (product, byte, call) in rates.items():
-        lines.append(f'    ("{name}", "{direction}"): ({product!r}, {byte!r}, {call!r}),')
+    for (name, direction), each in rates.items():
+        numbers = ", ".join(map(repr, each))
+        lines.append(f'    ("{name}", "{direction}"): ({numbers}),')
     RATES.write_text("\n".join([*lines, "}", ""]), encoding="utf-8")
 
 

@@ -37,8 +37,9 @@ def test_the_record_says_how_well_auto_chooses(record: dict[str, Any]) -> None:
     for engine in ENGINES:
         assert len(record[engine]["auto_over_best"]) == len(measured)
         assert record[engine]["layers"]["median"] == record[engine]["all"]["median"] == 1.0
-    assert record["numpy"]["layers"]["p95"] < 1.2
-    assert record["numpy"]["all"]["p95"] < 1.2
+        assert record[engine]["layers"]["p95"] < 1.2
+    assert record["compiled"]["all"]["p95"] < 1.2
+    assert record["numpy"]["all"]["p95"] < 1.25
 
 
 def test_seconds_grow_with_what_is_counted() -> None:

@@ -171,8 +171,9 @@ def test_extremes(name: str) -> None:
             problem.kernel_grad(dy, x),
         ),
     }
-    for function, arguments, wanted in results.values():
-        assert_same(watched(function, {**arguments, **options}), wanted)
+    with npconv.settings(accuracy="strict"):  # transforms round integers too
+        for function, arguments, wanted in results.values():
+            assert_same(watched(function, {**arguments, **options}), wanted)
 
 
 INTEGERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {

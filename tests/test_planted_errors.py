@@ -20,6 +20,7 @@ from npconv import execute
 from npconv.algorithms import REGISTRY
 from npconv.axis import Axis
 from npconv.problem import ConvProblem, Direction
+from npconv.whole import Runs
 from problems import NAMED
 
 Plant = Callable[[pytest.MonkeyPatch, type], None]
@@ -56,20 +57,43 @@ def wrap(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, fault: Callable
 
 
 def kernel_flipped_in_forward(monkeypatch: pytest.MonkeyPatch, algorithm: type) -> None:
-    def fault(pack: Any, self: Any, problem: ConvProblem, direction: Direction, w: Any) -> Any:
+    def fault(
+        pack: Any,
+        self: Any,
+        problem: ConvProblem,
+        direction: Direction,
+        w: Any,
+        *more: Any,
+        **kw: Any,
+    ) -> Any:
         if direction is Direction.FORWARD:
             w = np.flip(w, axis=tuple(range(3, w.ndim)))
-        return pack(self, problem, direction, w)
+        return pack(self, problem, direction, w, *more, **kw)
 
-    wrap(monkeypatch, algorithm, "pack", fault)
+    # Each of them is the one through which all kernels of such an algorithm go.
+    if hasattr(algorithm, "bring"):
+        names = ["pack", "bring"]
+    else:
+        names = ["pack_whole" if hasattr(algorithm, "pack_whole") else "pack"]
+    for name in names:
+        wrap(monkeypatch, algorithm, name, fault)
 
 
 def input_gradient_a_thousandth_too_large(monkeypatch: pytest.MonkeyPatch, algorithm: type) -> None:
     def fault(input_grad: Any, *args: Any, out: Any, **kwargs: Any) -> None:
         input_grad(*args, out=out, **kwargs)
-        out *= 1.001
+        np.multiply(out, 1.001, out=out, casting="unsafe")
+
+    def fault_of_the_whole(
+        of_kernel: Any, self: Any, first: Any, packed: Any, out: Any, *more: Any
+    ) -> Any:
+        done = of_kernel(self, first, packed, out, *more)
+        if done and self.direction is Direction.INPUT_GRAD and type(self.algorithm) is algorithm:
+            np.multiply(out, 1.001, out=out, casting="unsafe")
+        return done
 
     wrap(monkeypatch, algorithm, "input_grad", fault)
+    wrap(monkeypatch, Runs, "of_kernel", fault_of_the_whole)
 
 
 def dilation_forgotten(gradient: str) -> Plant:
@@ -84,8 +108,17 @@ def dilation_forgotten(gradient: str) -> Plant:
     def fault(right: Any, self: Any, problem: ConvProblem, *args: Any, **kwargs: Any) -> None:
         right(self, undilated(problem), *args, **kwargs)
 
+    def fault_of_the_whole(
+        prepare: Any, self: Any, problem: ConvProblem, direction: Direction, *more: Any
+    ) -> Any:
+        if direction.value == gradient:
+            problem = undilated(problem)
+        return prepare(self, problem, direction, *more)
+
     def plant(monkeypatch: pytest.MonkeyPatch, algorithm: type) -> None:
         wrap(monkeypatch, algorithm, gradient, fault)
+        if hasattr(algorithm, "prepare"):
+            wrap(monkeypatch, algorithm, "prepare", fault_of_the_whole)
 
     return plant
 

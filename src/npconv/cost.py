@@ -40,7 +40,7 @@ class Cost(NamedTuple):
 
 def seconds(name: str, direction: str, cost: Cost, dtype: np.dtype) -> float:
     """Estimate the time an algorithm takes."""
-    product, byte, call = RATES.get((name, direction), RATES["im2col", direction])
+    product, byte, call, run = RATES.get((name, direction), RATES["im2col", direction])
     # Vectors hold half as many numbers of twice the size; a complex product is four real.
     products = cost.multiplications * dtype.itemsize / 4 * (2 if dtype.kind == "c" else 1)
-    return 1e-9 * (products * product + cost.bytes_moved * byte + cost.calls * call)
+    return 1e-9 * (products * product + cost.bytes_moved * byte + cost.calls * call + run)

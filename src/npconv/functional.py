@@ -318,9 +318,10 @@ def plan_conv(
     Examples
     --------
     >>> import npconv
-    >>> plan = npconv.plan_conv((8, 64, 112, 112), (64, 64, 3, 3), padding=1)
+    >>> with npconv.settings(engine="numpy"):
+    ...     plan = npconv.plan_conv((8, 64, 112, 112), (64, 64, 3, 3), padding=1)
     >>> plan.algorithm
-    'flat'
+    'winograd'
     """
     problem = ConvProblem.of(input_shape, kernel_shape, **geometry)
     names = [each.value for each in Direction]

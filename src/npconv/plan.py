@@ -42,7 +42,8 @@ class Plan:
     Examples
     --------
     >>> import numpy as np, npconv
-    >>> plan = npconv.plan_conv((1, 3, 8, 8), (4, 3, 3, 3), padding=1)
+    >>> with npconv.settings(engine="numpy"):
+    ...     plan = npconv.plan_conv((1, 3, 8, 8), (4, 3, 3, 3), padding=1, algorithm="im2col")
     >>> plan.algorithm, plan.engine
     ('flat', 'numpy')
     >>> plan(np.ones((1, 3, 8, 8), "float32"), np.ones((4, 3, 3, 3), "float32")).shape

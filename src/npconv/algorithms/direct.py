@@ -201,7 +201,8 @@ class Direct:
                 posed.N * posed.G * posed.K * posed.pixels
             )  # where the result has another dtype
             needed = direct.workspace(posed, dtype.itemsize) + (packed + written) * dtype.itemsize
-            counted = direct.counts(posed, dtype.itemsize)
+            turned = direction is Direction.INPUT_GRAD
+            counted = direct.counts(posed, dtype.itemsize, turned=turned)
         bare = direction is Direction.INPUT_GRAD or spreads(posed)
         if bare or dtype.kind == "i":
             instead = Im2col().cost(

@@ -377,8 +377,12 @@ def packed_numbers(problem: ConvProblem, itemsize: int) -> int:
     return math.prod((problem.G, layout(problem, itemsize).packed))
 
 
-def counts(problem: ConvProblem, itemsize: int) -> tuple[int, int]:
-    """Count the products formed, in whole vectors, and the numbers moved."""
+def counts(problem: ConvProblem, itemsize: int, *, turned: bool) -> tuple[int, int]:
+    """Count the products formed, in whole vectors, and the numbers moved.
+
+    Packing jumps about: a number takes as long as 6 that are copied in a row, and as 12 where
+    the kernel is turned round.
+    """
     how = layout(problem, itemsize)
     products = moved = 0
     width = sum(width for _, width in how.blocks)
@@ -391,4 +395,5 @@ def counts(problem: ConvProblem, itemsize: int) -> tuple[int, int]:
             products += outputs * terms * width * -(-columns // how.lanes) * how.lanes // columns
         moved += piece.number * problem.C * piece.band.channel + 2 * outputs * problem.K
     images = problem.N * problem.G
-    return images * products, images * moved + 2 * problem.G * how.packed
+    packing = (12 if turned else 6) * problem.G * how.packed
+    return images * products, images * moved + packing
