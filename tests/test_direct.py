@@ -7,6 +7,7 @@ show of it too; here is what is its own.
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -297,7 +298,7 @@ def test_auto_chooses_among_both_engines_where_it_is_in_force() -> None:
     with npconv.settings(engine="numpy"):
         plan = npconv.plan_conv(*shapes)
         assert plan.engine == "numpy"
-        assert "direct     not able: it is of the compiled engine" in str(plan)
+        assert re.search("direct +not able: it is of the compiled engine", str(plan))
         # Who asks for an algorithm asks for its engine.
         assert npconv.plan_conv(*shapes, **FORCED).engine == "compiled"
 

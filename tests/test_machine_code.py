@@ -82,7 +82,8 @@ def test_a_file_that_is_not_whole_is_made_anew(tmp_path: Path) -> None:
         (folder / name).write_bytes(content)
         said = call(tmp_path)
         assert (said["compiled"], said["corner"]) == (1, 108)
-        assert (folder / name).read_bytes() == good[name]
+        assert machine_code._read(folder / name) is not None
+    assert call(tmp_path)["compiled"] == 0
 
 
 def test_where_nothing_can_be_kept_it_compiles_and_computes(tmp_path: Path) -> None:

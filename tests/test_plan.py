@@ -90,7 +90,7 @@ def test_print_says_so_when_nothing_holds_blas(monkeypatch: pytest.MonkeyPatch) 
 
 def test_print_gives_the_reason_of_who_cannot_serve() -> None:
     exact = str(npconv.plan_conv((1, 1, 5), (1, 1, 3), dtype=object))
-    assert "im2col     not able: it multiplies matrices of machine numbers" in exact
+    assert "im2col         not able: it multiplies matrices of machine numbers" in exact
     with npconv.settings(workspace_limit=30_000):
         small = str(npconv.plan_conv((1, 1, 60, 60), (1, 1, 12, 12), direction="kernel_grad"))
     assert re.search(

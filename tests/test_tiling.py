@@ -308,7 +308,7 @@ def test_only_naive_left_is_refused_with_the_limit_that_works() -> None:
     assert "ask for algorithm='naive'" in str(error.value)
     enough = named_limit(error)
     with npconv.settings(workspace_limit=enough):
-        assert plan_of(WIDE, "input_grad", "f4").algorithm == "im2col"
+        assert plan_of(WIDE, "input_grad", "f4").algorithm != "naive"
         assert plan_of(WIDE, "input_grad", "f4").workspace_bytes <= enough
     with (
         npconv.settings(workspace_limit=enough - 1),

@@ -13,7 +13,7 @@ import pytest
 import npconv
 from checks import check_problem, check_specials, check_tiled, largest, serves
 from errors_seen import DATA, largest_error
-from npconv.algorithms import winograd
+from npconv.algorithms import REGISTRY, winograd
 from npconv.algorithms.winograd_matrices import BY_TILE, F_4_3, Filtering, Matrix
 from npconv.problem import Direction
 from oracle import Array
@@ -217,12 +217,17 @@ def test_a_third_of_the_products_of_direct_summation() -> None:
 
 def test_auto_chooses_it_where_it_pays_for_any_batch() -> None:
     for N in (1, 2, 64):
-        plan = npconv.plan_conv((N, 64, 112, 112), (64, 64, 3, 3), padding=1)
-        assert plan.algorithm == "winograd"
-        assert npconv.plan_conv((N, 3, 8, 8), (4, 3, 3, 3), padding=1).algorithm == "im2col"
-    with npconv.settings(accuracy="strict"):
-        plan = npconv.plan_conv((1, 64, 112, 112), (64, 64, 3, 3), padding=1)
-        assert plan.algorithm == "im2col"
+        for engine, name in (("numpy", "winograd"), ("compiled", "winograd_fused")):
+            with npconv.settings(engine=engine):
+                plan = npconv.plan_conv((N, 64, 112, 112), (64, 64, 3, 3), padding=1)
+                assert plan.algorithm == name
+        with npconv.settings(engine="numpy"):
+            plan = npconv.plan_conv((N, 3, 8, 8), (4, 3, 3, 3), padding=1)
+            assert REGISTRY[plan.algorithm].direct
+    for engine in ("numpy", "compiled"):
+        with npconv.settings(accuracy="strict", engine=engine):
+            plan = npconv.plan_conv((1, 64, 112, 112), (64, 64, 3, 3), padding=1)
+            assert REGISTRY[plan.algorithm].direct
 
 
 @pytest.mark.parametrize("channels", [16, 256])

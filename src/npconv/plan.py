@@ -45,7 +45,7 @@ class Plan:
     >>> with npconv.settings(engine="numpy"):
     ...     plan = npconv.plan_conv((1, 3, 8, 8), (4, 3, 3, 3), padding=1, algorithm="im2col")
     >>> plan.algorithm, plan.engine
-    ('flat', 'numpy')
+    ('im2col', 'numpy')
     >>> plan(np.ones((1, 3, 8, 8), "float32"), np.ones((4, 3, 3, 3), "float32")).shape
     (1, 4, 8, 8)
     """
