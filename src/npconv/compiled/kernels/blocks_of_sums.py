@@ -33,10 +33,8 @@ def broadcast_block(v: Vectors, rows: int, vectors: int) -> Any:
 
         def add(step: Any, sums: list[Any]) -> list[Any]:
             first = builder.mul(step, I64(width))
-            row = [
-                v.load(builder, packed, builder.add(first, I64(j * v.lanes)))
-                for j in range(vectors)
-            ]
+            places = [builder.add(first, I64(j * v.lanes)) for j in range(vectors)]
+            row = [v.load(builder, packed, place) for place in places]
             offset = builder.load(at(builder, I64, steps, step))
             new: list[Any] = []
             for i, start in enumerate(starts):
