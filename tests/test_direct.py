@@ -332,3 +332,17 @@ def test_importing_npconv_does_not_import_numba() -> None:
     code = "import sys, npconv; print('numba' in sys.modules, 'llvmlite' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["False", "False"]
+
+
+def test_a_held_plan_takes_a_bias_forward_only() -> None:
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.standard_normal(shape).astype("f4") for shape in ((2, 4, 9, 9), (4, 4, 3, 3), 4))
+    plan = npconv.plan_conv(x.shape, w.shape, padding=1, **FORCED)
+    packed = plan.pack(w)
+    np.testing.assert_array_equal(plan(x, packed, b), plan(x, w, b))
+    for wrong in (b[:3], b.astype("c8"), b[np.newaxis]):
+        with pytest.raises(npconv.ConvError, match="bias"):
+            plan(x, packed, wrong)
+    back = npconv.plan_conv(x.shape, w.shape, padding=1, direction="input_grad", **FORCED)
+    with pytest.raises(npconv.UnsupportedError, match="bias is no part of"):
+        back(x, back.pack(w), b)

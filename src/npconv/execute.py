@@ -221,7 +221,7 @@ def kernel_grad(
     if choice.direct:
         flags = _flags(choice, 1)
     runs, total = choice.runs, np.asarray(dw)
-    with held_for(0 if runs else problem.products):
+    with held_for(0 if runs and not choice.direct else problem.products):
         whole = runs and bound <= EXACT and runs.take(x, dy, dw)
         if not (runs and whole and runs.of_operands(x, dy, total, flags)):
             run(choice, dy, x, dw, flags=flags)

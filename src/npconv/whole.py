@@ -18,7 +18,7 @@ from npconv.problem import Array, ConvProblem, Direction
 
 LINE = 128  # bytes of two cache lines, which are read together: working memory begins there
 # Pieces of working memory kept for the next calls, and the largest of them.
-KEPT, KEPT_BYTES = 4, 2 * 2**20
+KEPT, KEPT_BYTES = 2, 8 * 2**20
 
 
 class Native(Algorithm, Protocol):
@@ -76,8 +76,9 @@ class Runs:
         # The dtype that arrays of it share, so that `is` can tell.
         self.dtype = np.dtype(dtype.type)
         self.sums = np.dtype(SUMS.get(self.dtype.name, self.dtype))
-        # Of a bias that can be added as it comes. Another one is rounded first, or checked.
-        self.bias_dtype = self.dtype if self.dtype in (np.float32, np.float64) else None
+        # Of a bias that can be added as it comes. Another one is rounded first, or refused.
+        adds = direction is Direction.FORWARD and self.dtype in (np.float32, np.float64)
+        self.bias_dtype = self.dtype if adds else None
         self.threads, self.workspace = threads, workspace
         self.prepared: dict[Any, Any] = {}
         self.first_shape, self.out_shape = problem.input_shape, problem.output_shape

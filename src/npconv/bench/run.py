@@ -32,7 +32,7 @@ class Wanted(NamedTuple):
     directions: tuple[str, ...]
     threads: tuple[int, ...]
     rounds: int = 7
-    at_least: float = 0.005
+    at_least: float = 0.05
     everyday: bool = False
     training: bool = False
     examine: bool = False

@@ -79,7 +79,7 @@ def _measure(options: Any, terminal: Terminal) -> dict[str, Any]:
         directions=_unique(options.directions or DIRECTIONS),
         threads=tuple(sorted(set(options.threads))),
         rounds=1 if options.quick else options.rounds,
-        at_least=0.001 if options.quick else 0.005,
+        at_least=0.001 if options.quick else 0.05,
         everyday=options.others or options.all,
         training=options.training or options.all,
         examine=options.examine or options.all,

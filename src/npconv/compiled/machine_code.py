@@ -31,6 +31,16 @@ _engines: list[Any] = []  # what they hold is executed: they live as long as the
 _compiled: list[tuple[str, ...]] = []  # in this process
 
 
+def _start_anew() -> None:
+    """In a forked process nobody is left who holds the lock."""
+    global _lock  # noqa: PLW0603 - one lock for each process
+    _lock = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)
+
+
 def address_of(module: str, *variant: str) -> int:
     """Give the address of a kernel's machine code, compiled if it is not there yet.
 
