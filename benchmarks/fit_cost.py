@@ -1,9 +1,9 @@
 """Fit what products, bytes and calls take, and say how well the planner chooses by it.
 
 Every able algorithm runs every problem of `layers` in all three directions, in float32 on
-one thread. For each algorithm and direction the counts of `Cost` are then fitted to the
-medians of these times, by least squares of the relative error with rates that are not
-negative.
+one thread: with the kernel as it is, and with a packed one. For each algorithm and direction
+the counts of `Cost` are then fitted to the medians of these times, by least squares of the
+relative error with rates that are not negative.
 
 Run it with ``make fit-cost``. It rewrites ``src/npconv/rates.py``, and records
 ``benchmarks/results/fit_cost.json``: times, estimates, and auto's time divided by the best
@@ -15,7 +15,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ from npconv.settings import ENGINES
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "fit_cost.json"
 RATES = ROOT / "src" / "npconv" / "rates.py"
+Call = tuple[str, bool]  # an algorithm, its kernel packed or not
+
 ROUNDS, ROUNDS_OF_SLOW = 7, 2
 SLOW = 0.1  # seconds of what is not among the fast ones anyway
 SECONDS = 0.2  # loops that would take longer are not run
@@ -67,9 +69,9 @@ def able(problem: Problem, direction: Direction) -> list[Candidate]:
     return [c for c in candidates if not c.refusal and 3e-6 * c.cost.calls < SECONDS]
 
 
-def medians(calls: dict[str, Callable[[], Any]]) -> dict[str, float]:
+def medians(calls: Mapping[Call, Callable[[], Any]]) -> dict[Call, float]:
     """Time calls in turns; seconds."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    seconds: dict[Call, list[float]] = {name: [] for name in calls}
     slow = set()
     for name, call in calls.items():
         start = time.perf_counter()
@@ -92,12 +94,14 @@ def measure() -> list[dict[str, Any]]:
     """Time every able algorithm on every problem."""
     rows = []
     for name, problem in {**LAYERS, **OTHERS}.items():
-        for direction, operands in cases(problem):
-            candidates = able(problem, direction)
-            calls: dict[str, Callable[[], Any]] = {}
-            for candidate in candidates:
-                run = plan(problem, direction, candidate.name)
-                calls[candidate.name] = partial(run, *operands)
+        for direction, (first, second) in cases(problem):
+            candidates = {c.name: c for c in able(problem, direction)}
+            calls: dict[tuple[str, bool], Callable[[], Any]] = {}
+            for each in candidates:
+                run = plan(problem, direction, each)
+                calls[each, False] = partial(run, first, second)
+                if direction is not Direction.KERNEL_GRAD:
+                    calls[each, True] = partial(run, first, run.pack(second))
             times = medians(calls)
             print(name, direction.value, {k: round(1e3 * t, 2) for k, t in times.items()})
             sys.stdout.flush()
@@ -105,21 +109,32 @@ def measure() -> list[dict[str, Any]]:
                 {
                     "problem": name,
                     "direction": direction.value,
-                    "algorithm": c.name,
-                    "counts": [c.cost.multiplications, c.cost.bytes_moved, c.cost.calls],
-                    "milliseconds": round(1e3 * times[c.name], 4),
+                    "algorithm": each,
+                    "packed": packed,
+                    "counts": counts(candidates[each], problem, packed),
+                    "milliseconds": round(1e3 * seconds, 4),
                 }
-                for c in candidates
+                for (each, packed), seconds in times.items()
             ]
     return rows
+
+
+def counts(candidate: Candidate, problem: Problem, packed: bool) -> list[int]:
+    """List what `npconv.cost.seconds` has rates for; the last is the run itself."""
+    cut, cost, times = candidate.cut, candidate.cost, 1
+    if cut is not None and cost.multiplications != candidate.image.multiplications:
+        cost, times = candidate.image, problem[0][0]  # as planned: image by image, in tiles
+    spared, numbers = (cost.packing.products, 0) if packed else (0, cost.packing.numbers)
+    found = cost.multiplications - spared, cost.bytes_moved, cost.calls, numbers
+    return [*(times * count for count in found), 1]
 
 
 def recounted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Count again for times that were measured before."""
     for row in rows:
         problem = {**LAYERS, **OTHERS}[row["problem"]]
-        cost = plan(problem, Direction(row["direction"]), row["algorithm"]).choice.best.cost
-        row["counts"] = [cost.multiplications, cost.bytes_moved, cost.calls]
+        choice = plan(problem, Direction(row["direction"]), row["algorithm"]).choice
+        row["counts"] = counts(choice.best, problem, row["packed"])
     return rows
 
 
@@ -129,7 +144,7 @@ def fit(rows: list[dict[str, Any]]) -> dict[tuple[str, str], list[float]]:
     Errors weigh by how close a time is to the fastest's: what is not chosen anyway need not
     be told well.
     """
-    best: dict[tuple[str, str], float] = {}
+    best: dict[tuple[str, str, bool], float] = {}
     for row in rows:
         best[_case(row)] = min(best.get(_case(row), np.inf), row["milliseconds"])
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -137,19 +152,19 @@ def fit(rows: list[dict[str, Any]]) -> dict[tuple[str, str], list[float]]:
         groups.setdefault((row["algorithm"], row["direction"]), []).append(row)
     rates = {}
     for key, members in groups.items():
-        counts = np.array([[*row["counts"], 1] for row in members], float)
+        counted = np.array([row["counts"] for row in members], float)
         nanoseconds = np.array([1e6 * row["milliseconds"] for row in members])
         close = np.array([best[_case(row)] for row in members])
         weight = np.sqrt(1e6 * close / nanoseconds)
-        relative = counts * (weight / nanoseconds)[:, np.newaxis]
-        scale = relative.max(axis=0)
+        relative = counted * (weight / nanoseconds)[:, np.newaxis]
+        scale = np.maximum(relative.max(axis=0), np.finfo(float).tiny)  # none packs
         found, _ = nnls(relative / scale, weight)
         rates[key] = [float(f"{rate:.3g}") for rate in found / scale]
     return rates
 
 
-def _case(row: dict[str, Any]) -> tuple[str, str]:
-    return row["problem"], row["direction"]
+def _case(row: dict[str, Any]) -> tuple[str, str, bool]:
+    return row["problem"], row["direction"], row["packed"]
 
 
 def judge(
@@ -159,18 +174,19 @@ def judge(
 
     The compiled engine is chosen from beside NumPy's.
     """
-    cases: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    cases: dict[tuple[str, str, bool], list[dict[str, Any]]] = {}
     for row in rows:
-        row["estimate"] = round(
-            1e-6 * float(np.dot([*row["counts"], 1], rates[row["algorithm"], row["direction"]])), 4
-        )
+        nanoseconds = float(np.dot(row["counts"], rates[row["algorithm"], row["direction"]]))
+        row["estimate"] = round(1e-6 * nanoseconds, 4)
         if REGISTRY[row["algorithm"]].engine in ("numpy", engine):
-            cases.setdefault((row["problem"], row["direction"]), []).append(row)
+            cases.setdefault(_case(row), []).append(row)
     ratios = {}
-    for key, members in cases.items():
+    for (*key, packed), members in cases.items():
         chosen = min(members, key=lambda row: row["estimate"])
         best = min(members, key=lambda row: row["milliseconds"])
-        ratios[" ".join(key)] = round(chosen["milliseconds"] / best["milliseconds"], 3)
+        ratios[" ".join([*key, *["packed"] * packed])] = round(
+            chosen["milliseconds"] / best["milliseconds"], 3
+        )
     layers = [ratio for name, ratio in ratios.items() if name.split()[0] in LAYERS]
     return {
         "layers": {"median": float(np.median(layers)), "p95": float(np.quantile(layers, 0.95))},
@@ -191,8 +207,9 @@ def write_rates(rates: dict[tuple[str, str], list[float]]) -> None:
         f"{where['cpu']}, one thread, NumPy {where['numpy']}, {where['date']}.",
         '"""',
         "",
-        "# (algorithm, direction): a product, a byte moved, a call, a run; in float32.",
-        "RATES: dict[tuple[str, str], tuple[float, float, float, float]] = {",
+        "# (algorithm, direction): a product, a byte moved, a call, a number of the kernel packed,",
+        "# a run; in float32.",
+        "RATES: dict[tuple[str, str], tuple[float, float, float, float, float]] = {",
     ]
     for (name, direction), each in rates.items():
         numbers = ", ".join(map(repr, each))

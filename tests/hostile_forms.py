@@ -43,6 +43,14 @@ def misaligned(a: Array) -> Array:
     return view
 
 
+def odd_rows(a: Array) -> Array:
+    """Rows with a byte between them, as in an array of records."""
+    records = np.zeros(a.shape[:-1], [("row", float, a.shape[-1:]), ("byte", np.int8)])
+    view: Array = records["row"]
+    view[...] = a
+    return view
+
+
 def read_only(a: Array) -> Array:
     a.flags.writeable = False
     return a
@@ -65,6 +73,7 @@ FORMS: dict[str, Callable[[Array], Any]] = {
     "strided": strided,
     "transposed": lambda a: np.ascontiguousarray(a.T).T,
     "misaligned": misaligned,
+    "odd_rows": odd_rows,
     "read_only": read_only,
     "broadcast": lambda a: np.broadcast_to(a[:1], a.shape),
     "one_element": lambda a: np.broadcast_to(np.float64(3), a.shape),

@@ -193,6 +193,9 @@ NAMED = {
         (3, 2, 3, 2),
         {"dilation": 2, "stride": 2, "padding": [(2, 1), (0, 3)]},
     ),
+    "long_windows": RandomProblem(
+        (2, 2, 4, 60), (3, 2, 2, 17), {"stride": (2, 5), "padding": [(0, 0), (-3, -1)]}
+    ),
     "same_stride2": RandomProblem((2, 2, 6, 7), (3, 2, 3, 4), {"padding": "same", "stride": 2}),
     "same_lower": RandomProblem((2, 2, 5, 4), (3, 2, 4, 2), {"padding": "same_lower"}),
     "causal": RandomProblem((2, 3, 9), (4, 3, 3), {"padding": "causal", "dilation": 2}),

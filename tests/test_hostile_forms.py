@@ -13,8 +13,9 @@ import oracle
 import oracle_windows
 from hostile_calls import ARRAY_CALLS
 from hostile_case import OPTIONS, WINDOW, Call, W, X, Y, numbers
-from hostile_forms import FORMS, OTHER_DTYPES, interleaved
+from hostile_forms import FORMS, OTHER_DTYPES, interleaved, odd_rows
 from hostile_watch import watched
+from npconv.algorithms import REGISTRY
 from oracle import Array, Conv, Shape
 
 
@@ -252,7 +253,7 @@ def test_nothing_to_compute_takes_no_time(name: str) -> None:
 
 @pytest.mark.parametrize("call", [c for c in ARRAY_CALLS if "out" in c.hostile], ids=lambda c: c.id)
 @pytest.mark.parametrize(
-    "form", ["fortran", "reversed", "strided", "transposed", "misaligned", "subclass"]
+    "form", ["fortran", "reversed", "strided", "transposed", "misaligned", "odd_rows", "subclass"]
 )
 def test_out_of_any_form(call: Call, form: str) -> None:
     wanted = call.function(**call.arguments())
@@ -260,6 +261,21 @@ def test_out_of_any_form(call: Call, form: str) -> None:
     result = call.function(**call.arguments(), out=out)
     assert result is out
     np.testing.assert_array_equal(np.asarray(out), wanted)
+
+
+@pytest.mark.parametrize("algorithm", REGISTRY)
+def test_rows_a_byte_apart(algorithm: str) -> None:
+    options: dict[str, Any] = {"padding": 1, "groups": 3, "algorithm": algorithm}
+    x, w = numbers(2, 3, 9, 12), numbers(3, 1, 3, 3)
+    wanted = npconv.conv(x, w, **options)
+    out = odd_rows(np.full(wanted.shape, np.nan))
+    npconv.conv(x, w, **options, out=out)
+    np.testing.assert_allclose(out, wanted, rtol=0, atol=1e-12 * abs(wanted).max())
+    y = npconv.conv(odd_rows(x), odd_rows(w), **options)
+    np.testing.assert_allclose(y, wanted, rtol=0, atol=1e-12 * abs(wanted).max())
+    dw = npconv.conv_kernel_grad(odd_rows(wanted), odd_rows(x), w.shape, **options)
+    expected = npconv.conv_kernel_grad(wanted, x, w.shape, **options)
+    np.testing.assert_allclose(dw, expected, rtol=0, atol=1e-12 * abs(expected).max())
 
 
 def test_out_between_an_operands_elements() -> None:

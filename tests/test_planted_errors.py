@@ -71,10 +71,9 @@ def kernel_flipped_in_forward(monkeypatch: pytest.MonkeyPatch, algorithm: type) 
         return pack(self, problem, direction, w, *more, **kw)
 
     # Each of them is the one through which all kernels of such an algorithm go.
-    if hasattr(algorithm, "bring"):
-        names = ["pack", "bring"]
-    else:
-        names = ["pack_whole" if hasattr(algorithm, "pack_whole") else "pack"]
+    what, names = vars(algorithm), ["pack"]
+    if what["engine"] == "compiled":
+        names = ["pack_whole"] if what["direct"] else ["pack", "bring"]
     for name in names:
         wrap(monkeypatch, algorithm, name, fault)
 

@@ -17,6 +17,7 @@ from npconv.problem import Array
 pytest.importorskip("numba", reason="the compiled engine needs it")
 sliding = pytest.importorskip("npconv.compiled.sliding")
 compiled = pytest.importorskip("npconv.compiled.pooling")
+small_pooling = pytest.importorskip("npconv.compiled.small_pooling")
 
 Options = dict[str, Any]
 # shape, kernel_size, options: widths about those of vectors, so that each column is at some
@@ -36,6 +37,18 @@ CASES: dict[str, tuple[tuple[int, ...], Any, Options]] = {
     "everything and pads": ((2, 4, 3, 3), 5, {"padding": 1}),
     "no channel": ((2, 0, 12, 12), 2, {}),
     "no image": ((0, 3, 12, 12), 2, {}),
+}
+# Rows shorter than vectors; several planes in a vector, the last fewer.
+SMALL: dict[str, tuple[tuple[int, ...], Any, Options]] = {
+    "2x2": ((5, 7, 8, 8), 2, {}),
+    "2x2 of 2x2": ((9, 31, 2, 2), 2, {}),
+    "3x3 stride 2": ((3, 5, 13, 14), 3, {"stride": 2, "padding": 1, "ceil_mode": True}),
+    "overlaps": ((2, 3, 9, 9), 4, {"stride": 1, "padding": 2}),
+    "crops": ((2, 3, 12, 10), 3, {"stride": 1, "padding": [(-1, 1), (1, -2)]}),
+    "dilation": ((2, 3, 9, 10), 3, {"stride": 2, "padding": 2, "dilation": 2}),
+    "no element in a window": ((3, 2, 3, 3), 2, {"dilation": 4, "padding": 2, "stride": 1}),
+    "rank 1": ((3, 50, 9), 3, {"stride": 2, "padding": 1}),
+    "rank 3": ((2, 3, 5, 4, 6), 2, {"stride": 2, "ceil_mode": True}),
 }
 LAST = {1: "NWC", 2: "NHWC", 3: "NDHWC"}
 
@@ -104,6 +117,29 @@ def data(shape: tuple[int, ...], dtype: str = "f4") -> Array:
 def test_engines_agree(name: str) -> None:
     shape, kernel, options = CASES[name]
     check(data(shape), kernel, **options)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("name", SMALL)
+def test_engines_agree_on_small_images(
+    name: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape, kernel, options = SMALL[name]
+    usual: Options = {
+        "stride": None,
+        "padding": 0,
+        "dilation": 1,
+        "ceil_mode": False,
+        "layout": None,
+    }
+    for limit in ("PART", "FEW_FOR_TWO"):
+        monkeypatch.setattr(small_pooling, limit, 1)
+    small_pooling._run.cache_clear()
+    assert small_pooling.serves(Pool.of(shape, kernel, **{**usual, **options}))
+    check(data(shape, dtype), kernel, **options)
+    full = np.nan_to_num(data(shape, dtype), neginf=-9)  # so that every window has a winner
+    check(full, kernel, **options)
+    small_pooling._run.cache_clear()
 
 
 @pytest.mark.usefixtures("unrolled")

@@ -71,6 +71,14 @@ def test_the_same_bits_in_any_batch(name: str, direction: str, accuracy: str) ->
                 np.testing.assert_array_equal(plan(first[start:stop], second), whole[start:stop])
 
 
+def test_short_steps_are_not_shared() -> None:
+    """Threads would wait for each other's turn at the interpreter for longer than they work."""
+    with npconv.settings(threads=2, engine="numpy"):
+        for direction in DIRECTIONS:
+            plan = npconv.plan_conv((32, 6, 14, 14), (16, 6, 5, 5), direction=direction)
+            assert plan.choice.threads == 1
+
+
 def test_blas_threads_do_not_change_bits() -> None:
     limits = pytest.importorskip("threadpoolctl").threadpool_limits
     found = set()

@@ -13,7 +13,7 @@ import pytest
 import npconv
 from checks import check_problem, check_specials, check_tiled, largest, serves
 from errors_seen import DATA, largest_error
-from npconv.algorithms import REGISTRY, winograd
+from npconv.algorithms import REGISTRY, winograd_tiles
 from npconv.algorithms.winograd_matrices import BY_TILE, F_4_3, Filtering, Matrix
 from npconv.problem import Direction
 from oracle import Array
@@ -63,7 +63,7 @@ def test_a_wrong_matrix_is_caught_by_the_checks(monkeypatch: pytest.MonkeyPatch)
     rows = [list(row) for row in F_4_3.input]
     rows[2][1] = (1001, 1000)
     wrong = F_4_3._replace(input=tuple(map(tuple, rows)))
-    monkeypatch.setattr(winograd, "F_4_3", wrong)
+    monkeypatch.setattr(winograd_tiles, "F_4_3", wrong)
     monkeypatch.setitem(BY_TILE, wrong.t, wrong)
     with pytest.raises(AssertionError):
         check_problem(NAMED["padded"], 0, ["winograd"])
@@ -81,6 +81,19 @@ def test_random_problems(chunk: int) -> None:
         check_specials(problem, seed, ["winograd"])
         if seed % 4 == 0:
             check_tiled(problem, seed, ["winograd"])
+
+
+@pytest.mark.parametrize(("size", "channels"), [(1, 1), (3000, 2), (10_000, 3)])
+def test_small_chunks_and_blocks_of_channels(
+    size: int, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(winograd_tiles, "CHUNK_BYTES", size)
+    monkeypatch.setattr(winograd_tiles, "CHANNELS_IN", channels)
+    monkeypatch.setattr(winograd_tiles, "CHANNELS_OUT", channels + 1)
+    for seed in range(100, 110):
+        winograd_tiles._cut.cache_clear()
+        check_problem(windows_of_three(seed), seed, ["winograd"])
+    winograd_tiles._cut.cache_clear()
 
 
 def test_which_named_problems_it_serves() -> None:

@@ -193,10 +193,8 @@ def test_a_thread_transforms_blocks_of_large_kernels_for_itself(
         winograd_steps.prepare_forward.cache_clear()
 
 
-@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("direction", ["forward", "input_grad"])  # the two that take a kernel
 def test_a_call_for_itself_and_a_packed_kernel_give_the_same_bits(direction: str) -> None:
-    if direction == "kernel_grad":
-        pytest.skip("takes no kernel")
     x, w, dy = operands((2, 5, 9, 10), (6, 5, 3, 3), padding=1)
     plan = npconv.plan_conv(x.shape, w.shape, padding=1, direction=direction, **FORCED)
     first = x if direction == "forward" else dy

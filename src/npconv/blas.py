@@ -29,8 +29,10 @@ class _Hold:
             if self.holders == 1:
                 # One by one, as threadpoolctl's own limits take ten times as long to set up.
                 for library in _libraries():
+                    if _is_of_a_thread(library) != self.of_a_thread:
+                        continue
                     threads = library.get_num_threads()
-                    if threads != 1 and _is_of_a_thread(library) == self.of_a_thread:
+                    if threads != 1:
                         _set(library, 1)
                         self.found.append((library, threads))
 

@@ -14,6 +14,21 @@ import numpy as np
 from npconv.rates import RATES
 
 
+class Packing(NamedTuple):
+    """What bringing the kernel into an algorithm's own form takes.
+
+    Attributes
+    ----------
+    products
+        Those of `Cost.multiplications` that are formed then.
+    numbers
+        Numbers written.
+    """
+
+    products: int = 0
+    numbers: int = 0
+
+
 class Cost(NamedTuple):
     """Counts for one problem, or one tile of it.
 
@@ -29,6 +44,8 @@ class Cost(NamedTuple):
         ``g`` in ``|error| <= g * u * (|input| * |kernel|)``, ``u`` the unit round-off.
     calls
         Calls into NumPy: what a small problem pays for.
+    packing
+        What a plan that holds a packed kernel is spared.
     """
 
     multiplications: int
@@ -36,11 +53,18 @@ class Cost(NamedTuple):
     workspace: int
     error_growth: float
     calls: int = 1
+    packing: Packing = Packing()
 
 
-def seconds(name: str, direction: str, cost: Cost, dtype: np.dtype) -> float:
-    """Estimate the time an algorithm takes."""
-    product, byte, call, run = RATES.get((name, direction), RATES["im2col", direction])
+def seconds(
+    name: str, direction: str, cost: Cost, dtype: np.dtype, *, packed: bool = False
+) -> float:
+    """Estimate the time an algorithm takes, with the kernel packed beforehand or as it is."""
+    rates = RATES.get((name, direction), RATES["im2col", direction])
+    product, byte, call, number, run = rates
     # Vectors hold half as many numbers of twice the size; a complex product is four real.
-    products = cost.multiplications * dtype.itemsize / 4 * (2 if dtype.kind == "c" else 1)
-    return 1e-9 * (products * product + cost.bytes_moved * byte + cost.calls * call + run)
+    size = dtype.itemsize / 4
+    spared = cost.packing.products if packed else 0
+    products = (cost.multiplications - spared) * size * (2 if dtype.kind == "c" else 1)
+    packing = 0.0 if packed else cost.packing.numbers * size * number
+    return 1e-9 * (products * product + cost.bytes_moved * byte + cost.calls * call + packing + run)

@@ -16,12 +16,15 @@ from npconv.tiling import Cut
 # the limit allows would be fresh memory, read back from beyond the caches: of 1, 2, 4, 8, 16
 # and 64 MiB, 8 was the fastest or close to it for im2col and winograd on seven layers.
 ROOM_BYTES = 8 * 2**20
+TRANSFORMED_BYTES = 6 * 2**20
 # Several images or groups go into one tile up to this size; larger tiles leave the cache,
 # unless an algorithm cuts them further.
 CACHE_BYTES = 2 * 2**20
-# An algorithm of NumPy's that cuts to the cache by itself makes four or two that take so many
-# seconds each, and have so many positions; or else channels are cut, if they are enough.
-SECONDS_A_TILE, FEWEST_POSITIONS, FEWEST_CHANNELS = {4: 5e-4, 2: 3e-4}, 384, {4: 256, 2: 64}
+# What takes long enough is cut in four or two tiles, if each takes so many seconds and has so
+# many positions; or else channels are cut, if they are enough. More and smaller tiles would be
+# shared more evenly, but begin and end while others hold the interpreter.
+SECONDS_A_TILE, FEWEST_POSITIONS, FEWEST_CHANNELS = {4: 1.5e-3, 2: 3e-4}, 384, {4: 256, 2: 64}
+TILE = 4  # outputs along each axis that a transform gives at once
 FEWEST_ROWS = 512  # of the kernel's gradient, if it is cut along these
 
 
@@ -37,39 +40,42 @@ def find_cut(
     Returns the cut and the bytes its tiles need; the cut is None where even the smallest
     tile needs more, and then the bytes are the smallest limit that works.
     """
-    whole = _numbers(_whole(problem, direction))
+    most = _numbers(_whole(problem, direction))
+    images, groups, K, C, *positions = range(len(most))
+    shared, parts = images, 1
+    if algorithm.bands:
+        shared, parts = _shared(algorithm, problem, direction, numbers)
+    if parts > 1:
+        most[shared] = -(-most[shared] // parts)
+        if not algorithm.direct and shared == positions[0]:  # transforms take tiles whole
+            most[shared] = -(-most[shared] // TILE) * TILE
 
     def bytes_of(cut: list[int]) -> int:
         return tile_bytes(algorithm, problem, direction, numbers, _cut(cut))
 
     def grow(i: int, limit: int) -> bool:
         """Raise number i of the cut as far as it fits; say whether that is all of it."""
-        fitting = _largest(whole[i], lambda n: bytes_of([*cut[:i], n, *cut[i + 1 :]]) <= limit)
+        fitting = _largest(most[i], lambda n: bytes_of([*cut[:i], n, *cut[i + 1 :]]) <= limit)
         cut[i] = max(cut[i], fitting)
         if cut[i]:  # make the pieces about equal
-            cut[i] = -(-whole[i] // -(-whole[i] // cut[i])) if whole[i] else cut[i]
-        return cut[i] >= whole[i]
+            cut[i] = -(-most[i] // -(-most[i] // cut[i])) if most[i] else cut[i]
+        return cut[i] >= most[i]
 
-    images, groups, K, C, *positions = range(len(whole))
     smallest = _numbers(_smallest(problem, direction))
     cut = list(smallest)
     if bytes_of(cut) <= limit:
         # Channels first, as every band needs them all, but leave half of the room to bands;
-        # then whole rows before many rows; `all` stops at the first axis that is cut.
-        channels_whole = grow(K, limit // 2) and grow(C, limit // 2)
+        # then whole rows before many rows; `all` stops at the first axis that is cut. A
+        # transformed kernel is larger than it was, and each thread may have one of its own.
+        half = limit // 2 if algorithm.direct else min(limit // 2, TRANSFORMED_BYTES)
+        channels_whole = grow(K, half) and grow(C, half)
         room = min(limit, bytes_of(cut) + ROOM_BYTES)
-        whole_image = all(grow(i, room) for i in reversed(positions)) and channels_whole
-        shared, parts = positions[0], 1
-        if algorithm.bands and grow(groups, room):
-            shared, parts = _shared(algorithm, problem, direction, numbers)
-        if whole_image and parts > 1:
-            cut[shared] = -(-whole[shared] // parts)
-        elif whole_image:
-            small = min(limit, CACHE_BYTES)
-            if grow(groups, room if algorithm.bands else small):
-                # Every further image takes the same again, so there is no need to search.
-                one, two = bytes_of(cut), bytes_of([2, *cut[1:]])
-                cut[images] = 1 + max(0, small - one) // max(two - one, 1)
+        fits = all(grow(i, room) for i in reversed(positions)) and channels_whole
+        small = min(limit, CACHE_BYTES)
+        if fits and grow(groups, room if algorithm.bands else small) and parts == 1:
+            # Every further image takes the same again, so there is no need to search.
+            one, two = bytes_of(cut), bytes_of([2, *cut[1:]])
+            cut[images] = 1 + max(0, small - one) // max(two - one, 1)
         while bytes_of(cut) > limit:
             # Equal pieces are smaller than what was seen to fit, but what works through bands
             # of its own may need more for them.
@@ -93,7 +99,6 @@ def _shared(
             continue
         if parts <= problem.G:
             return groups, parts
-        wide = channels >= parts * FEWEST_CHANNELS[parts]
         # Bands of the kernel's gradient would have to be added up; blocks of input channels
         # have columns of their own.
         if (
@@ -103,7 +108,7 @@ def _shared(
             return C, parts
         if written[0] >= parts and math.prod(written) >= parts * FEWEST_POSITIONS:
             return rows, parts
-        if wide:
+        if channels >= parts * FEWEST_CHANNELS[parts]:
             return C if direction is Direction.INPUT_GRAD else K, parts
     return images, 1
 

@@ -1,9 +1,9 @@
 """Run a choice on arrays: what is the same for every algorithm stands here.
 
-Padding modes, blocks and tiles, the accumulator, and what an algorithm that is not direct
-summation hands over to one that is. An algorithm sees one tile at a time, in
-the inner layout and the accumulator's dtype, padded with zeros if at all. Everything is
-checked before anything is written.
+Padding modes, blocks and tiles, and the accumulator; `npconv.trusted` says what runs whole,
+and what runs twice. An algorithm sees one tile at a time, in the inner layout and the
+accumulator's dtype, padded with zeros if at all. Everything is checked before anything is
+written.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from npconv import threads, trust
+from npconv import threads, trust, trusted
 from npconv.arrays import check_shape
-from npconv.blas import held_for
+from npconv.compiled import channels
 from npconv.numbers import Numbers
 from npconv.operands import (
     Packed,
     cast,
     check_bias,
     check_kernel,
-    kernel_of,
     packed_block,
     result,
     takes_kernel,
@@ -36,10 +35,6 @@ from npconv.problem import Array, ConvProblem, Direction
 from npconv.ranges import check_range
 from npconv.scratch import Scratch, lent
 from npconv.tiling import Block, Tile, gradient_tiles, number_of_tiles, parts, tiles
-from npconv.whole import Runs
-
-# Integers up to this are exact in float64, in which the compiled engine adds them up.
-EXACT = 2**53
 
 
 def forward(
@@ -60,7 +55,7 @@ def forward(
     if not y.size:
         return y  # with one size 0 the others may be anything, too many to walk over
     run = partial(_forward, bias=bias, conjugate=conjugate)
-    _each_image(run, choice, x, w, y, bias, exact=bound <= EXACT)
+    trusted.each_image(run, choice, x, w, y, bias, bound=bound)
     return y
 
 
@@ -135,8 +130,7 @@ def input_grad(
     if not dx.size:
         return dx
     run = partial(_input_grad, bias=bias, conjugate=conjugate)
-    # Machine code adds a bias to outputs only.
-    _each_image(run, choice, dy, w, dx, None, exact=bound <= EXACT and bias is None)
+    trusted.each_image(run, choice, dy, w, dx, bias, bound=bound)
     return dx
 
 
@@ -217,17 +211,8 @@ def kernel_grad(
     dw = result(numbers, problem.kernel_shape, out, [dy, x])
     if not dw.size:
         return dw
-    run, flags = partial(_kernel_grad, conjugate=conjugate, first_conjugate=first_conjugate), None
-    if choice.direct:
-        flags = _flags(choice, 1)
-    runs, total = choice.runs, np.asarray(dw)
-    with held_for(0 if runs and not choice.direct else problem.products):
-        whole = runs and bound <= EXACT and runs.take(x, dy, dw)
-        if not (runs and whole and runs.of_operands(x, dy, total, flags)):
-            run(choice, dy, x, dw, flags=flags)
-        in_doubt = choice.direct and problem.products and (flags is None or flags[0])
-        if choice.direct and in_doubt and not trust.trusts_kernel_grad(choice, dy, x, dw):
-            run(choice.direct, dy, x, dw)
+    run = partial(_kernel_grad, conjugate=conjugate, first_conjugate=first_conjugate)
+    trusted.all_images(run, choice, dy, x, dw, bound=bound)
     return dw
 
 
@@ -300,79 +285,14 @@ def _kernel_grad_tile(
     return add
 
 
-def _each_image(
-    run: Callable[..., None],
-    choice: Choice,
-    operand: Array,
-    w: Array | Packed,
-    out: Array,
-    bias: Array | None,
-    *,
-    exact: bool,
-) -> None:
-    """Run, whole or in tiles; then again, by direct summation, images that are not to be trusted.
-
-    Transforms spread one NaN or Inf over a whole tile, and may overflow on the way to a
-    result that would not; but never do they hide one. Image by image, so that an image's
-    bits do not depend on its company.
-    """
-    out = np.asarray(out)  # never a subclass of ndarray
-    flags = _flags(choice, choice.problem.N) if choice.direct else None
-    if not (choice.runs and exact and _whole(choice, choice.runs, operand, w, out, bias, flags)):
-        with held_for(choice.problem.products):
-            run(choice, operand, w, out, flags=flags)
-    if not (choice.direct and choice.problem.products):
-        return
-    in_doubt = range(choice.problem.N) if flags is None else np.flatnonzero(flags)
-    if len(in_doubt):
-        kernel, weights = _kernel_and_weights(choice, w)
-        with held_for(choice.problem.products):
-            for n in map(int, in_doubt):
-                image, y = choice.problem.image(n, operand), choice.problem.image(n, out)
-                if not trust.trusts_image(choice, image, kernel, weights, y):
-                    run(choice.direct, image, kernel, y)
-
-
-def _whole(
-    choice: Choice,
-    runs: Runs,
-    operand: Array,
-    w: Array | Packed,
-    out: Array,
-    bias: Array | None,
-    flags: Array | None,
-) -> bool:
-    """Run in machine code, where operands can be taken as they are."""
-    if not runs.take(operand, out):
-        return False
-    packed = w.whole if isinstance(w, Packed) else runs.packed(w)
-    if packed is None:
-        return False
-    if bias is not None:
-        bias = np.ascontiguousarray(cast(choice.numbers, bias), runs.sums)
-    return runs.of_kernel(operand, packed, out, bias, flags)
-
-
-def _flags(choice: Choice, count: int) -> Array | None:
-    """Give one integer for each result to an algorithm that marks those it does not trust."""
-    marks = getattr(choice.best.algorithm, "marks_doubt", False)
-    return np.zeros(count, np.int64) if marks else None
-
-
-def _kernel_and_weights(choice: Choice, w: Array | Packed) -> tuple[Array, Array]:
-    """Give the kernel as it came, and what `npconv.trust` wants to know of it."""
-    kernel = kernel_of(w)
-    if isinstance(w, Packed) and w.weights is not None:
-        return kernel, w.weights
-    return kernel, trust.weights(choice, kernel)
-
-
 def bias_grad(dy: Array, numbers: Numbers) -> Array:
     """Compute the bias's gradient from ``dy (N, G, K, *out)``: every output reads it once."""
     axes = (0, *range(3, dy.ndim))
     check_range(numbers.result, math.prod(dy.shape[i] for i in axes), {"grad_output": dy})
     with np.errstate(all="ignore"):
-        db: Array = dy.sum(axis=axes, dtype=numbers.accumulator)
+        db = channels.sums(dy[:, 0]) if dy.shape[1] == 1 and dy.dtype == numbers.result else None
+        if db is None:
+            db = dy.sum(axis=axes, dtype=numbers.accumulator)
         return db.reshape(-1).astype(numbers.result, copy=False)
 
 

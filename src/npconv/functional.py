@@ -294,6 +294,10 @@ def plan_conv(
 ) -> Plan:
     """Plan a convolution or one of its gradients, from shapes alone.
 
+    A plan is held for many calls, so it is chosen for a kernel that is packed (`Plan.pack`).
+    A large one takes about as long to pack as to convolve with: `conv`, which does both, may
+    then choose another algorithm.
+
     Parameters
     ----------
     input_shape, kernel_shape : sequence of int
@@ -332,9 +336,8 @@ def plan_conv(
         )
     given = as_dtype(dtype)
     numbers = numbers_for(given, given)
-    algorithm = check_algorithm(algorithm)
-    choice = choose(problem, Direction(direction), numbers, current_settings(), algorithm)
-    return Plan(choice, given)
+    what = problem, Direction(direction), numbers, current_settings()
+    return Plan(choose(*what, check_algorithm(algorithm), packed=True), given)
 
 
 # ---- shared steps ------------------------------------------------------------------------

@@ -36,10 +36,9 @@ from numpy.typing import DTypeLike
 
 from npconv import execute
 from npconv.arrays import as_array, check_shape
-from npconv.choosing import choice_for, problem_for
+from npconv.choosing import choice_for, numbers_of, problem_for
 from npconv.errors import UnsupportedError
 from npconv.functional import Geometry
-from npconv.numbers import numbers_for
 from npconv.planner import check_algorithm
 from npconv.problem import Array, Direction
 from npconv.signatures import spelled_out
@@ -217,7 +216,7 @@ def conv_backward(
     if "kernel" in wanted:
         dw = execute.kernel_grad(choices["kernel"], dy, x, None)
     if "bias" in wanted:
-        numbers = numbers_for(dy.dtype, dy.dtype, dtype)
+        numbers = numbers_of((dy.dtype, dy.dtype), dtype)
         db = execute.bias_grad(problem.view_output(dy), numbers)
     return ConvGradients(dx, dw, db)
 

@@ -12,6 +12,7 @@ from npconv.numbers import Numbers, keeps_meaning
 from npconv.planner import Choice
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.tiling import Block
+from npconv.whole import is_native
 
 
 class Packed(NamedTuple):
@@ -53,10 +54,9 @@ def packed_block(
     w = choice.problem.view_kernel(w)[block.groups, block.K, block.C]
     w = cast(choice.numbers, w, conjugate=conjugate)
     algorithm = choice.best.algorithm
-    # For one call some algorithms would rather have it as it is.
-    bring = getattr(algorithm, "bring", algorithm.pack)
-    packed: Array = (algorithm.pack if keep else bring)(part, choice.direction, w)
-    return packed
+    if keep or not is_native(algorithm):
+        return algorithm.pack(part, choice.direction, w)
+    return algorithm.bring(part, choice.direction, w)
 
 
 def kernel_of(w: Array | Packed) -> Array:

@@ -1,62 +1,68 @@
-"""The input's gradient under a stride, as convolutions without one.
+"""Outputs of one axis that read alike: the same kernel elements, at equal distances.
 
-Inputs whose positions leave the same remainder by the stride were read through the same
-kernel elements. For each remainder the gradient is a plain convolution of the outputs'
-gradient with those elements, turned round; together they form just the products of direct
-summation, and none with a zero between elements (Dumoulin and Visin, A guide to convolution
-arithmetic for deep learning, 2016).
+With ``input_dilation`` (a strided convolution's gradient) outputs fall into phases, which read
+through different kernel elements: in each it is a plain strided convolution, and holes are
+never touched (Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016).
+A dilation, too, is no dilation among outputs that lie as far apart as the kernel's elements.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from functools import lru_cache
-from itertools import product
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from npconv.axis import Axis
-from npconv.problem import ConvProblem
-
-Index: TypeAlias = tuple[Any, ...]
 
 
-class Phase(NamedTuple):
-    """Which inputs, which elements of the turned kernel, and the convolution between them."""
+class AxisPhase(NamedTuple):
+    """Outputs ``first, first + apart, ...``, ``number`` of them, and what they read.
 
-    inputs: Index
-    taps: Index
-    problem: ConvProblem
-
-
-@lru_cache(maxsize=128)
-def phases(problem: ConvProblem) -> tuple[Phase, ...]:
-    """Cut the input's gradient of a problem without holes into its phases."""
-    found = []
-    for each in product(*(list(_phases(axis)) for axis in problem.axes)):
-        inputs, taps, axes = zip(*each, strict=True)
-        found.append(Phase(inputs, taps, problem._replace(C=problem.K, K=problem.C, axes=axes)))
-    return tuple(found)
-
-
-def _phases(axis: Axis) -> Iterator[tuple[slice, slice, Axis]]:
-    """Solve ``t = p * stride + r * dilation - low`` for p, with ``t = first + m * stride``.
-
-    The kernel elements of a phase are ``apart`` from each other, and what ``m`` reads through
-    neighbours among them is ``dilation`` apart.
+    Output ``i`` of them reads, through kernel element ``taps[r]``, the input at
+    ``read + i * step + r * unit``, which may be padding.
     """
-    apart = axis.stride // math.gcd(axis.stride, axis.dilation)
-    dilation = apart * axis.dilation // axis.stride
-    for first in range(min(axis.stride, axis.size)):
-        number = len(range(first, axis.size, axis.stride))
-        at = first + axis.low
-        taps = [r for r in range(axis.kernel) if (at - r * axis.dilation) % axis.stride == 0]
-        if not taps:
-            low, high = 0, number - 1 - axis.out  # a kernel of no elements: all zeros
-            yield slice(first, None, axis.stride), slice(0, 0), Axis(axis.out, 0, 1, low, high)
-            continue
-        low = dilation * (len(taps) - 1) - (at - taps[0] * axis.dilation) // axis.stride
-        high = number + dilation * (len(taps) - 1) - axis.out - low
-        turned = slice(axis.kernel - 1 - taps[-1], axis.kernel - taps[0], apart)
-        phase = Axis(axis.out, len(taps), 1, low, high, dilation)
-        yield slice(first, None, axis.stride), turned, phase
+
+    first: int
+    apart: int
+    number: int
+    taps: tuple[int, ...]
+    read: int
+    step: int
+    unit: int
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """What the first of them reads, through each of `taps`."""
+        return tuple(self.read + r * self.unit for r in range(len(self.taps)))
+
+
+def axis_phases(axis: Axis) -> list[AxisPhase]:
+    """Solve ``p * stride + r * dilation - low = t * input_dilation`` for each kind of ``p``."""
+    spread = axis.input_dilation
+    common = math.gcd(axis.stride, spread)
+    apart = spread // common
+    unit = axis.dilation // math.gcd(axis.dilation, spread)
+    found = []
+    for p in range(min(apart, axis.out)):
+        t = [p * axis.stride + r * axis.dilation - axis.low for r in range(axis.kernel)]
+        taps = tuple(r for r in range(axis.kernel) if t[r] % spread == 0)
+        read = t[taps[0]] // spread if taps else 0
+        number = (axis.out - 1 - p) // apart + 1
+        found.append(AxisPhase(p, apart, number, taps, read, axis.stride // common, unit))
+    return found
+
+
+def undilated(phase: AxisPhase) -> list[AxisPhase]:
+    """Split a phase so that from output to output it is a whole number of units."""
+    if len(phase.taps) < 2:
+        return [phase._replace(unit=max(phase.step, 1))]
+    parts = phase.unit // math.gcd(phase.step, phase.unit)
+    return [
+        phase._replace(
+            first=phase.first + i * phase.apart,
+            apart=phase.apart * parts,
+            number=(phase.number - 1 - i) // parts + 1,
+            read=phase.read + i * phase.step,
+            step=phase.step * parts,
+        )
+        for i in range(min(parts, phase.number))
+    ]

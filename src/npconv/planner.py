@@ -12,8 +12,8 @@ from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, cast
 
 from npconv.algorithms import REGISTRY
-from npconv.algorithms.protocol import Algorithm, Transforming
-from npconv.cost import Cost, seconds
+from npconv.algorithms.protocol import Algorithm, DType, Transforming
+from npconv.cost import Cost, Packing, seconds
 from npconv.cutting import find_cut
 from npconv.errors import UnsupportedError, show
 from npconv.numbers import Numbers
@@ -21,27 +21,36 @@ from npconv.padding import most_repeats, padded_problem
 from npconv.problem import ConvProblem, Direction
 from npconv.settings import Settings
 from npconv.strays import Strays, check_bytes
-from npconv.tiling import Cut
-from npconv.whole import Native, Runs
+from npconv.tiling import Cut, number_of_tiles, parts, tiles
+from npconv.whole import Runs, is_native
 
 # Beyond this many products the loops of `naive` are no answer any more, only a hang.
 NAIVE_PRODUCTS = 1_000_000
 # Below this many, some hundred microseconds of matrix products, threads only cost; of what
 # cuts to the cache by itself, and has other products as well, the time is estimated.
 THREADED_PRODUCTS, THREADED_SECONDS = 4_000_000, 3e-4
+# Nor do they gain anything where each call into NumPy takes less: one thread after the other has
+# the interpreter, and it takes longer than that to wake the next.
+THREADED_CALL = 2e-5
 # The compiled engine's threads wait for work, and cost some microseconds.
 THREADED_PRODUCTS_COMPILED = 200_000
+# Seconds that a number takes which is cast to the dtype of the sums, or back.
+CAST_SECONDS = 2e-9
+# Beyond this many tiles, what they take together is not looked at more closely.
+MOST_TILES = 4096
 
 
 class Candidate(NamedTuple):
     """One algorithm's answer: its cost and cut, or why not.
 
-    ``time`` is estimated for a single image: N must not change what is chosen.
+    ``time`` is estimated for a single image, whose tiles take ``image`` in all: N must not
+    change what is chosen.
     ``too_large`` says that a larger workspace limit would make it able.
     """
 
     algorithm: Algorithm
     cost: Cost
+    image: Cost
     time: float
     cut: Cut | None
     workspace: int
@@ -98,8 +107,16 @@ class Choice(_Fields):
         fewest = THREADED_PRODUCTS_COMPILED if compiled else THREADED_PRODUCTS
         if self.problem.products < fewest and not slow:
             return 1
+        if not compiled and self._seconds_a_call < THREADED_CALL:
+            return 1
         room = self.settings.workspace_limit // max(self.best.workspace, 1)
         return max(1, min(self.settings.threads, room))
+
+    @property
+    def _seconds_a_call(self) -> float:
+        """How long NumPy's calls take on average, between which threads wait for each other."""
+        cost, dtype = self.best.cost, self.numbers.accumulator
+        return seconds(self.best.name, self.direction.value, cost, dtype) / cost.calls
 
     @cached_property
     def workspace(self) -> int:
@@ -132,14 +149,18 @@ def choose(
     numbers: Numbers,
     settings: Settings,
     name: str = "auto",
+    *,
+    packed: bool = False,
 ) -> Choice:
     """Pick an algorithm for a problem, or raise UnsupportedError with every reason.
 
-    A forced ``name`` either serves or raises with its reason.
+    A forced ``name`` either serves or raises with its reason. ``packed`` says that the
+    kernel will come in the algorithm's own form: what making it takes is not counted.
     """
     if name != "auto":  # who asks for an algorithm asks for its engine
         settings = settings._replace(engine=REGISTRY[name].engine)
-    candidates = tuple(_ask(each, problem, direction, numbers, settings) for each in REGISTRY)
+    what = problem, direction, numbers, settings
+    candidates = tuple(_ask(each, *what, packed=packed) for each in REGISTRY)
     if name != "auto":
         best = next(candidate for candidate in candidates if candidate.name == name)
         if best.refusal:
@@ -162,15 +183,15 @@ def choose(
 
 def _runs(choice: Choice) -> Runs | None:
     """Say whether machine code can compute the problem whole, without casts and tiles."""
-    problem, numbers = choice.problem, choice.numbers
+    problem, numbers, algorithm = choice.problem, choice.numbers, choice.best.algorithm
     if (
-        choice.best.algorithm.engine != "compiled"
+        not is_native(algorithm)
         or not problem.products
         or problem.padding_mode != "zeros"
-        or not cast(Native, choice.best.algorithm).takes(*numbers)
+        or not algorithm.takes(*numbers)
     ):
         return None
-    algorithm, what = cast(Native, choice.best.algorithm), (problem, choice.direction)
+    what = problem, choice.direction
     threads = 1
     if problem.products >= THREADED_PRODUCTS_COMPILED:
         threads = choice.settings.threads
@@ -203,12 +224,12 @@ def _ask(
     direction: Direction,
     numbers: Numbers,
     settings: Settings,
+    *,
+    packed: bool,
 ) -> Candidate:
     algorithm, dtype = REGISTRY[name], numbers.accumulator
     inner = padded_problem(problem)  # padding modes are execute's
     cost = algorithm.cost(inner, direction, dtype)
-    one = algorithm.cost(inner.one_image, direction, dtype)
-    time = seconds(name, direction.value, one, dtype)
     refusal = algorithm.why_not(inner, direction, dtype)
     cut, workspace, too_large = None, cost.workspace, False
     if not refusal and algorithm.engine == "compiled" != settings.engine:
@@ -225,15 +246,55 @@ def _ask(
             )
         elif not algorithm.direct:
             checking = check_bytes(problem, direction, _strays(algorithm, inner, direction))
-            again = _direct(problem, direction, numbers, settings).best.workspace
-            workspace = max(workspace, checking, again)
+            instead = _direct(problem, direction, numbers, settings).best.workspace
+            workspace = max(workspace, checking, instead)
             too_large = checking > settings.workspace_limit
             if too_large:
                 refusal = (
                     f"checking its result needs {checking:,} bytes of workspace, but "
                     f"workspace_limit={settings.workspace_limit:,}"
                 )
-    return Candidate(algorithm, cost, time, cut, workspace, refusal, too_large)
+    image = of_an_image(algorithm, problem, direction, dtype, cut)
+    time = seconds(name, direction.value, image, dtype, packed=packed)
+    if numbers.result != dtype and not (is_native(algorithm) and algorithm.takes(*numbers)):
+        time += CAST_SECONDS * _numbers_of(inner.one_image)
+    return Candidate(algorithm, cost, image, time, cut, workspace, refusal, too_large)
+
+
+def of_an_image(
+    algorithm: Algorithm,
+    problem: ConvProblem,
+    direction: Direction,
+    dtype: DType,
+    cut: Cut | None,
+) -> Cost:
+    """Count what an image takes. Where channels are cut, blocks share nothing of their work."""
+    one = padded_problem(problem).one_image
+    if cut is None or (cut.K >= one.K and cut.C >= one.C):
+        return algorithm.cost(one, direction, dtype)
+    blocks = math.prod(
+        -(-whole // max(piece, 1))
+        for whole, piece in ((one.G, cut.groups), (one.K, cut.K), (one.C, cut.C))
+    )
+    times = blocks * number_of_tiles(one, direction, cut)
+    if not 0 < times <= MOST_TILES:
+        return algorithm.cost(one, direction, dtype)
+    _, part = next(iter(parts(one, cut)))
+    first = next(iter(tiles(part, direction, cut)))
+    cost = algorithm.cost(first.problem, direction, dtype, part)
+    products, numbers = cost.packing
+    return cost._replace(
+        multiplications=times * cost.multiplications,
+        bytes_moved=times * cost.bytes_moved,
+        calls=times * cost.calls,
+        packing=Packing(times * products, times * numbers),
+    )
+
+
+def _numbers_of(problem: ConvProblem) -> int:
+    """Count the numbers of input, kernel and output."""
+    shapes = problem.input_shape, problem.kernel_shape, problem.output_shape
+    return sum(math.prod(shape) for shape in shapes)
 
 
 def _refuse_endless_loops(

@@ -10,17 +10,16 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
-from threading import Condition, Lock
-from typing import TYPE_CHECKING, TypeAlias
+from queue import SimpleQueue
+from threading import Condition, Lock, Thread
+from typing import TypeAlias
 
 import numpy as np
 
 from npconv.blas import one_thread
 from npconv.scratch import Scratch
-
-if TYPE_CHECKING:  # some milliseconds, which `import npconv` need not spend
-    from concurrent.futures import Executor
 
 # A job computes with working arrays of its own. What it returns is called in the order of
 # the jobs: there sums of several jobs are formed. All jobs return one, or none does.
@@ -35,11 +34,12 @@ def run(jobs: Iterator[Job], scratches: Sequence[Scratch]) -> None:
     first = deque(islice(jobs, len(scratches)))  # there may be a million: never all of them
     others = scratches[1 : len(first)]
     queue = _Queue(_after(first, jobs))
-    helpers = [_pool.executor().submit(queue.help, scratch) for scratch in others]
+    helpers = [_Help(partial(queue.help, scratch)) for scratch in others]
+    _pool.ask(helpers)
     try:
         queue.work(scratches[0])
     finally:
-        failed = [helper.exception() for helper in helpers if not helper.cancel()]
+        failed = [helper.end() for helper in helpers]
     for error in failed:
         if error:
             raise error
@@ -109,26 +109,75 @@ class _Queue:
             self._turn.notify_all()
 
 
+class _Help:
+    """What one thread is asked for; who claims it first begins it or, the caller, calls it off."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work: Callable[[], None] | None = work
+        self._claimed, self._running = Lock(), Lock()
+        self._running.acquire()
+        self._error: BaseException | None = None
+
+    def begin(self) -> None:
+        """Do what is asked, unless it is called off."""
+        if not self._work or not self._claimed.acquire(blocking=False):
+            return
+        try:
+            self._work()
+        except BaseException as error:  # noqa: BLE001 - the caller raises it
+            self._error = error
+        finally:
+            self._work = None
+            self._running.release()
+
+    def end(self) -> BaseException | None:
+        """Call it off, or wait for its end; say what went wrong."""
+        if self._claimed.acquire(blocking=False):
+            self._work = None  # holds on to arrays
+        else:
+            self._running.acquire()
+        return self._error
+
+
 class _Pool:
-    """The threads all calls share, made when first needed."""
+    """The threads all calls share, started when first needed.
+
+    An executor's futures would take as long again as it takes to wake a thread, some 50
+    microseconds, and its threads make every end of a process wait.
+    """
+
+    # More than the machine has would only wait, but settings may ask for it.
+    most = max(32, os.cpu_count() or 1)
 
     def __init__(self) -> None:
-        self._executor: Executor | None = None
-        self._lock = Lock()
-
-    def executor(self) -> Executor:
-        """Give the executor."""
-        with self._lock:
-            if self._executor is None:
-                from concurrent.futures import ThreadPoolExecutor
-
-                # More than the machine has would only wait, but settings may ask for it.
-                self._executor = ThreadPoolExecutor(max(32, os.cpu_count() or 1), "npconv")
-            return self._executor
+        self.start_anew()
 
     def start_anew(self) -> None:
-        """Forget, in a forked process, threads that it does not have."""
-        self._executor, self._lock = None, Lock()
+        """Begin without threads: in a forked process, too, there are none."""
+        self._asked: SimpleQueue[_Help] = SimpleQueue()
+        self._lock = Lock()
+        self._threads = self._busy = 0
+
+    def ask(self, helpers: Sequence[_Help]) -> None:
+        """Pass on what is asked; there may be nobody to do it, so the caller works too."""
+        with self._lock:
+            self._busy += len(helpers)
+            missing = min(self._busy, self.most) - self._threads
+        for helper in helpers:
+            self._asked.put(helper)
+        for _ in range(missing):
+            try:
+                Thread(target=self._serve, args=(self._asked,), name="npconv", daemon=True).start()
+            except RuntimeError:  # no more threads, or the interpreter is about to end
+                return
+            with self._lock:
+                self._threads += 1
+
+    def _serve(self, asked: SimpleQueue[_Help]) -> None:
+        while True:
+            asked.get().begin()
+            with self._lock:
+                self._busy -= 1
 
 
 _pool = _Pool()

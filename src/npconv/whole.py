@@ -8,15 +8,15 @@ in a certain way is kept with the choice.
 
 from __future__ import annotations
 
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeGuard, cast
 
 import numpy as np
 
 from npconv.algorithms.protocol import Algorithm, DType
+from npconv.compiled.prepared import LINE, Prepared, Strides, address, strides_of
 from npconv.compiled.registers import SUMS
 from npconv.problem import Array, ConvProblem, Direction
 
-LINE = 128  # bytes of two cache lines, which are read together: working memory begins there
 # Pieces of working memory kept for the next calls, and the largest of them.
 KEPT, KEPT_BYTES = 2, 8 * 2**20
 
@@ -29,9 +29,9 @@ class Native(Algorithm, Protocol):
         problem: ConvProblem,
         direction: Direction,
         dtype: DType,
-        strides: tuple[Any, Any, Any],
+        strides: tuple[Strides, Strides, Strides],
         threads: int,
-    ) -> Any:
+    ) -> Prepared | None:
         """Prepare a run for input, output and kernel (or their gradients) of these strides.
 
         Of a packed kernel it is the shape. None where arrays that lie so cannot be taken.
@@ -52,6 +52,14 @@ class Native(Algorithm, Protocol):
 
         None where it cannot be taken so.
         """
+
+    def bring(self, problem: ConvProblem, direction: Direction, w: Array) -> Array:
+        """Bring the kernel of a tile into the form for one call: packed, or as it came."""
+
+
+def is_native(algorithm: Algorithm) -> TypeGuard[Native]:
+    """Whether an algorithm is of the compiled engine."""
+    return algorithm.engine == "compiled"
 
 
 class Runs:
@@ -96,6 +104,7 @@ class Runs:
         if (
             packed is None
             or packed.runs is not self
+            or second.whole is None
             or type(first) is not np.ndarray
             or first.dtype is not self.dtype
             or first.shape != self.first_shape
@@ -146,11 +155,11 @@ class Runs:
                 views = p.view_input(first), p.view_output(out)
             else:
                 views = p.view_input(out), p.view_output(first)
-            prepared = self._prepare(key, *map(_strides, views), packed.shape)
+            prepared = self._prepare(key, *map(strides_of, views), packed.shape)
         if not prepared:
             return False
         lent = _memory.take(prepared.scratch + LINE)
-        marks = 0 if flags is None else flags.ctypes.data
+        marks = address(flags)
         prepared.run(first, packed, out, bias, lent[1], marks)
         _memory.give(lent)
         return True
@@ -162,18 +171,17 @@ class Runs:
         if prepared is None:
             p = self.problem
             views = p.view_input(x), p.view_output(dy), p.view_kernel(dw)
-            prepared = self._prepare(key, *map(_strides, views))
+            prepared = self._prepare(key, *map(strides_of, views))
         if not prepared:
             return False
         lent = _memory.take(prepared.scratch + LINE)
-        prepared.run(x, dy, dw, None, lent[1], 0 if flags is None else flags.ctypes.data)
+        prepared.run(x, dy, dw, None, lent[1], address(flags))
         _memory.give(lent)
         return True
 
     def _prepare(self, key: Any, *strides: Any) -> Any:
-        made = self.algorithm.prepare(
-            self.problem, self.direction, self.dtype, cast(Any, strides), self.threads
-        )
+        what = self.problem, self.direction, self.dtype
+        made = self.algorithm.prepare(*what, cast(Any, strides), self.threads) or False
         if len(self.prepared) > 64:  # of a caller whose arrays never lie the same way
             self.prepared.clear()
         self.prepared[key] = made
@@ -209,8 +217,3 @@ class _Memory:
 
 
 _memory = _Memory()
-
-
-def _strides(view: Array) -> tuple[int, ...]:
-    """Give strides in elements."""
-    return tuple(stride // view.itemsize for stride in view.strides)

@@ -13,6 +13,7 @@ from itertools import product
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from npconv.axis import Axis
 from npconv.problem import Array
@@ -60,6 +61,22 @@ def im2col(x: Array, axes: Sequence[Axis], col: Array | None = None) -> Array:
     return col
 
 
+def windows_in_rows(x: Array, axes: Sequence[Axis], rows: Array) -> None:
+    """Copy each window out as a row: ``(N, G, C, H, W)`` to ``(N, G, P, Q, C, R, S)``.
+
+    The columns of `im2col`, transposed. Where windows are long, and far apart, this is one
+    copy of long runs. There must be no padding, and no holes.
+    """
+    first: Index = (..., *(slice(-axis.low, None) for axis in axes))
+    x = x[first]
+    lead, steps = x.strides[: -len(axes)], x.strides[-len(axes) :]
+    places = [axis.stride * step for axis, step in zip(axes, steps, strict=True)]
+    elements = [axis.dilation * step for axis, step in zip(axes, steps, strict=True)]
+    *outer, channel = lead
+    seen = as_strided(x, rows.shape, (*outer, *places, channel, *elements), writeable=False)
+    rows[...] = seen
+
+
 def _zero_padding(col: Array, axes: Sequence[Axis]) -> None:
     """Write zeros where outputs look at padding along any axis."""
     rank = len(axes)
@@ -105,7 +122,7 @@ def pad(x: Array, axes: Sequence[Axis]) -> Array:
     """Surround the input with zeros, or cut it where a pad is negative; spread it apart."""
     lead = x.shape[: x.ndim - len(axes)]
     padded = np.zeros((*lead, *(axis.padded for axis in axes)), x.dtype)
-    there, here = _kept(axes)
+    there, here = kept(axes)
     padded[there] = x[here]
     return padded
 
@@ -114,7 +131,7 @@ def crop(padded: Array, axes: Sequence[Axis]) -> Array:
     """Drop the padding again (and give cut positions a zero): the adjoint of `pad`."""
     lead = padded.shape[: padded.ndim - len(axes)]
     x = np.zeros((*lead, *(axis.size for axis in axes)), padded.dtype)
-    there, here = _kept(axes)
+    there, here = kept(axes)
     x[here] = padded[there]
     return x
 
@@ -154,7 +171,7 @@ def _outer_and(each: list[Array]) -> Array:
     return reduce(np.logical_and.outer, each)
 
 
-def _kept(axes: Sequence[Axis]) -> tuple[Index, Index]:
+def kept(axes: Sequence[Axis]) -> tuple[Index, Index]:
     """Where padded input and input share elements, whatever the signs of the pads."""
     here, there = [], []
     for axis in axes:

@@ -14,11 +14,20 @@ import math
 
 import numpy as np
 
+from npconv.algorithms import by_image
 from npconv.algorithms.direct import spreads
-from npconv.algorithms.im2col import Im2col
 from npconv.algorithms.protocol import DType, why_no_tables
 from npconv.compiled import depthwise, why_missing
-from npconv.compiled.prepared import Prepared, Strides, is_finite, run, strides_of, usable
+from npconv.compiled.prepared import (
+    Prepared,
+    Strides,
+    in_rows,
+    is_finite,
+    run,
+    strides_of,
+    usable,
+    written,
+)
 from npconv.cost import Cost
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import Scratch
@@ -95,12 +104,7 @@ class Depthwise:
         """Sum over windows."""
         packed = self.pack_whole(problem, Direction.FORWARD, usable(w), scratch.threads)
         if packed is None:
-            w = Im2col().pack(problem, Direction.FORWARD, w)
-            for n in range(problem.N):
-                one = slice(n, n + 1)
-                Im2col().forward(
-                    problem.one_image, x[one], w, out=out[one], bias=bias, scratch=scratch
-                )
+            by_image.forward(problem, x, w, out=out, bias=bias, scratch=scratch)
         else:
             _convolve(problem, Direction.FORWARD, x, packed, out, bias, scratch)
 
@@ -110,10 +114,7 @@ class Depthwise:
         """Convolve dy with the kernel turned round: it is read so, not written."""
         packed = self.pack_whole(problem, Direction.INPUT_GRAD, usable(w), scratch.threads)
         if packed is None:
-            w = Im2col().pack(problem, Direction.INPUT_GRAD, w)
-            for n in range(problem.N):
-                one = slice(n, n + 1)
-                Im2col().input_grad(problem.one_image, dy[one], w, out=out[one], scratch=scratch)
+            by_image.input_grad(problem, dy, w, out=out, scratch=scratch)
         else:
             _convolve(problem, Direction.INPUT_GRAD, dy, packed, out, None, scratch)
 
@@ -121,7 +122,7 @@ class Depthwise:
         self, problem: ConvProblem, x: Array, dy: Array, *, out: Array, scratch: Scratch
     ) -> None:
         """Sum products of rows, image after image."""
-        x, dy = _in_rows(x, "x", scratch), _in_rows(dy, "dy", scratch)
+        x, dy = in_rows(x, "x", scratch), in_rows(dy, "dy", scratch)
         lie, threads = (strides_of(x), strides_of(dy)), scratch.threads
         prepared = depthwise.prepare(problem, Direction.KERNEL_GRAD, x.dtype.name, *lie, threads)
         if prepared.steps:
@@ -132,6 +133,8 @@ class Depthwise:
     def pack(self, problem: ConvProblem, direction: Direction, w: Array) -> Array:
         """Leave the kernel as it is."""
         return w
+
+    bring = pack
 
     def why_not(self, problem: ConvProblem, direction: Direction, dtype: DType) -> str | None:
         """Serve one channel for each group, in float32 and float64, where Numba is."""
@@ -158,7 +161,7 @@ class Depthwise:
     ) -> Cost:
         """Count both images, which are copied if their rows do not lie in one piece."""
         if why_no_tables(problem, direction):
-            return Im2col().cost(problem, direction, dtype)
+            return by_image.COLUMNS.cost(problem, direction, dtype)
         posed = problem.turned if direction is Direction.INPUT_GRAD else problem
         x, y = (posed.N * posed.G * math.prod(each) for each in (posed.size, posed.out))
         kernel = posed.G * posed.taps
@@ -168,8 +171,8 @@ class Depthwise:
         if direction is Direction.KERNEL_GRAD:
             needed += depthwise.scratch_bytes(posed, dtype.itemsize)
         if direction is Direction.INPUT_GRAD or spreads(posed):
-            instead = Im2col().cost(problem.one_image, direction, dtype)  # see `pack_whole`
-            needed = max(needed, instead.workspace)
+            # Of what `pack_whole` does not take.
+            needed = max(needed, by_image.workspace(problem, direction, dtype))
         # Rows are computed in whole vectors.
         row = posed.axes[-1].out if posed.axes[-1].out else 1
         return Cost(
@@ -190,29 +193,8 @@ def _convolve(
     bias: Array | None,
     scratch: Scratch,
 ) -> None:
-    x = _in_rows(x, "x", scratch)
-    y = out
-    if out.dtype != x.dtype or not _lies_in_rows(out):
-        y = scratch.array("y", out.shape, x.dtype)
-    if bias is not None:
-        bias = np.ascontiguousarray(bias)
-    lie, threads = (strides_of(x), strides_of(y)), scratch.threads
-    prepared = depthwise.prepare(problem, direction, x.dtype.name, *lie, threads)
-    run(prepared, x, w, y, bias, scratch)
-    if y is not out:
-        out[...] = y
-
-
-def _in_rows(x: Array, role: str, scratch: Scratch) -> Array:
-    """Give an array whose rows lie in one piece each: itself, if they do."""
-    if _lies_in_rows(x):
-        return x
-    copy = scratch.array(role, x.shape, x.dtype)
-    copy[...] = x
-    return copy
-
-
-def _lies_in_rows(x: Array) -> bool:
-    item = x.dtype.itemsize
-    whole = not any(stride % item for stride in x.strides)
-    return whole and x.strides[-1] == item and x.flags.aligned
+    x, bias = in_rows(x, "x", scratch), None if bias is None else np.ascontiguousarray(bias)
+    with written(out, x.dtype, scratch, in_rows=True) as y:
+        lie, threads = (strides_of(x), strides_of(y)), scratch.threads
+        prepared = depthwise.prepare(problem, direction, x.dtype.name, *lie, threads)
+        run(prepared, x, w, y, bias, scratch)

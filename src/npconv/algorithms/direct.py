@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from npconv.algorithms.im2col import Im2col
+from npconv.algorithms import by_image
 from npconv.algorithms.protocol import DType, why_no_tables
-from npconv.compiled import direct, direct_gradient, why_missing
+from npconv.compiled import direct, direct_counts, direct_gradient, direct_packing, why_missing
 from npconv.compiled.phases import RANK
 from npconv.compiled.prepared import Prepared, Strides, is_finite, run, strides_of, usable, written
 from npconv.compiled.registers import SUMS, halves, sum_bytes
-from npconv.cost import Cost
+from npconv.cost import Cost, Packing
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.products import EXACT, largest
 from npconv.scratch import Scratch
@@ -68,15 +68,10 @@ class Direct:
         if not problem.products:
             return None
         turned = direction is Direction.INPUT_GRAD
-        posed = problem.turned if turned else problem
-        bare = w.dtype.kind != "i" and (turned or spreads(problem))
-        if bare and not is_finite(w, threads):
+        # Beside holes, an element that meets padding alone is not packed; but it is a term.
+        if not turned and spreads(problem) and not is_finite(w, threads):
             return None
-        dtype = w.dtype.name
-        packed = np.empty(direct.packed_numbers(posed, sum_bytes(dtype)), SUMS.get(dtype, dtype))
-        packing = direct.prepare_packing(posed, turned, dtype, strides_of(w), threads)
-        packing.run(w, None, packed, None)
-        return packed
+        return direct_packing.packer(problem, turned, w.dtype, strides_of(w), threads)(w)
 
     def whole_workspace(
         self, problem: ConvProblem, direction: Direction, dtype: DType, threads: int
@@ -84,10 +79,10 @@ class Direct:
         """Count what threads work in, and the packed kernel."""
         each = sum_bytes(dtype.name)
         if direction is Direction.KERNEL_GRAD:
-            return threads * direct_gradient.workspace(problem, each)
+            return direct_gradient.workspace(problem, each, threads)
         posed = problem.turned if direction is Direction.INPUT_GRAD else problem
-        packed = direct.packed_numbers(posed, each) * each
-        return threads * direct.workspace(posed, each) + packed
+        packed = direct_packing.packed_numbers(posed, each) * each
+        return threads * direct_counts.workspace(posed, each) + packed
 
     def takes(self, result: DType, accumulator: DType) -> bool:
         """Whether arrays of these numbers can be read and written without a cast."""
@@ -110,12 +105,7 @@ class Direct:
         if _adds_exactly(problem.terms(Direction.FORWARD), x, w, bias):
             packed = self.pack_whole(problem, Direction.FORWARD, usable(w), scratch.threads)
         if packed is None:
-            w = Im2col().pack(problem, Direction.FORWARD, w)
-            for n in range(problem.N):
-                one = slice(n, n + 1)
-                Im2col().forward(
-                    problem.one_image, x[one], w, out=out[one], bias=bias, scratch=scratch
-                )
+            by_image.forward(problem, x, w, out=out, bias=bias, scratch=scratch)
             return
         x = usable(x)
         if bias is not None:
@@ -133,10 +123,7 @@ class Direct:
         if _adds_exactly(problem.terms(Direction.INPUT_GRAD), dy, w):
             packed = self.pack_whole(problem, Direction.INPUT_GRAD, usable(w), scratch.threads)
         if packed is None:
-            w = Im2col().pack(problem, Direction.INPUT_GRAD, w)
-            for n in range(problem.N):
-                one = slice(n, n + 1)
-                Im2col().input_grad(problem.one_image, dy[one], w, out=out[one], scratch=scratch)
+            by_image.input_grad(problem, dy, w, out=out, scratch=scratch)
             return
         dy = usable(dy)
         with written(out, dy.dtype, scratch) as dx:
@@ -151,9 +138,7 @@ class Direct:
         if not problem.products:
             return
         if not _adds_exactly(problem.terms(Direction.KERNEL_GRAD), x, dy):
-            for n in range(problem.N):
-                one = slice(n, n + 1)
-                Im2col().kernel_grad(problem.one_image, x[one], dy[one], out=out, scratch=scratch)
+            by_image.kernel_grad(problem, x, dy, out=out, scratch=scratch)
             return
         x, dy = usable(x), usable(dy)
         dw = scratch.array("sum", out.shape, x.dtype)
@@ -165,6 +150,8 @@ class Direct:
     def pack(self, problem: ConvProblem, direction: Direction, w: Array) -> Array:
         """Leave the kernel as it is: tiles differ in what their outputs read."""
         return w
+
+    bring = pack
 
     def why_not(self, problem: ConvProblem, direction: Direction, dtype: DType) -> str | None:
         """Serve floats and integers along up to three axes, where Numba is."""
@@ -190,25 +177,23 @@ class Direct:
         posed = problem.turned if direction is Direction.INPUT_GRAD else problem
         one = problem.one_image.products * posed.pixels
         if not one or self.why_not(problem, direction, dtype):
-            return Im2col().cost(problem, direction, dtype)  # who computes sums of no terms
+            return by_image.COLUMNS.cost(problem, direction, dtype)  # who computes sums of no terms
         kernel = posed.G * posed.K * posed.C * posed.taps
         if direction is Direction.KERNEL_GRAD:
-            needed = direct_gradient.workspace(posed, dtype.itemsize) + kernel * dtype.itemsize
-            counted = direct_gradient.counts(posed, dtype.itemsize)
+            needed = direct_gradient.workspace(posed, dtype.itemsize, 1) + kernel * dtype.itemsize
+            counted, packed = direct_gradient.counts(posed, dtype.itemsize), 0
         else:
-            packed = direct.packed_numbers(posed, dtype.itemsize)
-            written = (
-                posed.N * posed.G * posed.K * posed.pixels
-            )  # where the result has another dtype
-            needed = direct.workspace(posed, dtype.itemsize) + (packed + written) * dtype.itemsize
-            turned = direction is Direction.INPUT_GRAD
-            counted = direct.counts(posed, dtype.itemsize, turned=turned)
+            packed = direct_packing.packed_numbers(posed, dtype.itemsize)
+            # Where the result has another dtype.
+            written = posed.N * posed.G * posed.K * posed.pixels
+            needed = (
+                direct_counts.workspace(posed, dtype.itemsize) + (packed + written) * dtype.itemsize
+            )
+            counted = direct_counts.counts(posed, dtype.itemsize)
         bare = direction is Direction.INPUT_GRAD or spreads(posed)
         if bare or dtype.kind == "i":
-            instead = Im2col().cost(
-                problem.one_image, direction, dtype
-            )  # who computes what `pack_whole` does not take
-            needed = max(needed, instead.workspace)
+            # Of what `pack_whole` does not take.
+            needed = max(needed, by_image.workspace(problem, direction, dtype))
         products, moved = counted
         return Cost(
             multiplications=products,
@@ -216,6 +201,7 @@ class Direct:
             workspace=needed,
             error_growth=problem.terms(direction) + 1,
             calls=1,
+            packing=Packing(numbers=packed),
         )
 
 

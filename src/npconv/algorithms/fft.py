@@ -29,7 +29,7 @@ from itertools import product
 import numpy as np
 
 from npconv.algorithms.protocol import DType, why_no_sums
-from npconv.cost import Cost
+from npconv.cost import Cost, Packing
 from npconv.fourier import Lend, complex_of, drift, products, spectrum, table_bytes, values
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import Scratch
@@ -49,6 +49,7 @@ class Fft:
     engine = "numpy"
     direct = False
     bands = False
+    marks_doubt = False
 
     def forward(
         self,
@@ -259,6 +260,7 @@ def _count_forward(problem: ConvProblem, lengths: Sequence[int], dtype: DType) -
         + table_bytes(lengths, dtype),
         error_growth=_growth(lengths, C),
         calls=FEWEST_CALLS + N * (CALLS_AN_IMAGE + 3 * T + G * math.prod(lengths) // 32),
+        packing=Packing(G * kernels, G * K * C * F),
     )
 
 

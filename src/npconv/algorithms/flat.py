@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 
 from npconv.algorithms.protocol import DType, why_no_sums
-from npconv.cost import Cost
+from npconv.cost import Cost, Packing
 from npconv.flat import (
     Flat,
     bands,
@@ -182,7 +182,7 @@ class FlatColumns:
         if direction is Direction.INPUT_GRAD:
             # Adding up in steps takes three times as long as in a row.
             adding = 8 if any(axis.stride > 1 for axis in problem.axes) else 2
-            moved += 4 * kernel if turned else images * adding * columns
+            moved += 0 if turned else images * adding * columns
         if direction is Direction.KERNEL_GRAD:
             moved += 4 * kernel
         bands_made = max(
@@ -196,6 +196,7 @@ class FlatColumns:
             + matmul_workspace(held, held + kernel, held + kernel, dtype),
             error_growth=problem.terms(direction) + 1,
             calls=10 + bands_made * (3 + adds) + images,
+            packing=Packing(numbers=kernel if turned else 0),
         )
 
 

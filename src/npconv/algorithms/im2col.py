@@ -28,7 +28,10 @@ from npconv.matrices import as_matrices, written_as
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.products import matmul, matmul_workspace
 from npconv.scratch import Scratch
-from npconv.windows import add_back, im2col
+from npconv.windows import add_back, im2col, windows_in_rows
+
+# Elements along the last axis of a window from which it is worth a copy of its own.
+LONG = 16
 
 
 class Im2col:
@@ -37,7 +40,7 @@ class Im2col:
     name = "im2col"
     engine = "numpy"
     direct = True
-    bands = False
+    bands = True
 
     def forward(
         self,
@@ -113,6 +116,10 @@ class Im2col:
             if seen is not None:
                 return seen
         col = scratch.array("columns", shape, x.dtype)
+        if _has_long_windows(problem):
+            rows = col.reshape(*shape[:2], *problem.out, problem.C, *problem.kernel)
+            windows_in_rows(x, problem.axes, rows)
+            return rows.reshape(*shape[:2], shape[3], shape[2]).swapaxes(2, 3)
         im2col(x, problem.axes, col)
         return col
 
@@ -148,6 +155,7 @@ class Im2col:
             Direction.INPUT_GRAD: dx + y,
             Direction.KERNEL_GRAD: (problem.N + 1) * dw + y,
         }[direction]
+        makes_rows = direction is not Direction.INPUT_GRAD and _has_long_windows(problem)
         # For the input's gradient each row of the kernel is copied, from numbers far apart.
         turned = 4 * dw if direction is Direction.INPUT_GRAD else 0
         return Cost(
@@ -157,8 +165,20 @@ class Im2col:
             + matmul_workspace(held, y + dw, held + beside, dtype)
             + holes.workspace(problem, dtype),
             error_growth=_roundings(problem, direction),
-            calls=10 + problem.taps + images * (columns // held if held else 1),
+            calls=10
+            + (1 if makes_rows else problem.taps)
+            + images * (columns // held if held else 1),
         )
+
+
+def _has_long_windows(problem: ConvProblem) -> bool:
+    """Whether windows are copied whole: they begin far apart, and do not look at padding."""
+    last = problem.axes[-1]
+    return (
+        last.kernel >= LONG
+        and last.stride > last.dilation == 1
+        and not any(axis.low > 0 or axis.high > 0 or axis.has_holes for axis in problem.axes)
+    )
 
 
 def _roundings(problem: ConvProblem, direction: Direction) -> int:

@@ -38,7 +38,7 @@ class Algorithm(Protocol):
 
     @property
     def bands(self) -> bool:
-        """Whether it cuts what it is given to the cache by itself."""
+        """Whether parts of a large image are computed by several threads at once."""
 
     def why_not(self, problem: ConvProblem, direction: Direction, dtype: DType) -> str | None:
         """Say in one sentence why it cannot serve, or None: it promises to be correct."""
@@ -83,6 +83,10 @@ class Algorithm(Protocol):
 
 class Transforming(Algorithm, Protocol):
     """An algorithm that is not direct summation, and says what else it multiplies."""
+
+    @property
+    def marks_doubt(self) -> bool:
+        """Whether it looks at its results itself, and marks in `Scratch.flags` whom to doubt."""
 
     def strays(self, problem: ConvProblem, direction: Direction) -> Strays:
         """Say which inputs (or outputs' gradients) meet more than the result holds.

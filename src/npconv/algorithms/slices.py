@@ -37,9 +37,9 @@ from npconv.flat import (
     seen,
     without_gaps,
 )
-from npconv.phases import phases
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import Scratch
+from npconv.unstrided import unstrided
 
 # Images, sums and products that are computed together stay in half of the second-level cache.
 BAND_BYTES = 2**20
@@ -97,7 +97,7 @@ class Slices:
         if not problem.products:
             out[...] = 0
         elif w.ndim == 1 + problem.rank:
-            for phase in phases(problem):
+            for phase in unstrided(problem):
                 place, kernel = out[(..., *phase.inputs)], w[(slice(None), *phase.taps)]
                 self.forward(phase.problem, dy, kernel, out=place, scratch=scratch)
         else:
@@ -179,7 +179,7 @@ class Slices:
         """Count a product for each element and output, and the flat images."""
         held = _held(problem, dtype)
         if direction is Direction.INPUT_GRAD and not why_no_tables(problem, direction):
-            held = max([held, *(_held(phase.problem, dtype) for phase in phases(problem))])
+            held = max([held, *(_held(phase.problem, dtype) for phase in unstrided(problem))])
         images, kernel = problem.N * problem.G, problem.G * problem.taps
         dx, y = images * math.prod(map(most_flat, problem.axes)), images * problem.pixels
         parts = max(1, -(-3 * max(dx, y) * dtype.itemsize // BAND_BYTES))

@@ -5,43 +5,47 @@ inputs, overlapping the next by ``r - 1``. With the matrices of
 `npconv.algorithms.winograd_matrices`, applied along every axis (for pictures from both
 sides; Lavin and Gray, 2016):
 
-    V (C, T)  =  input transform of the tiles        for each of t*t elements
-    U (K, C)  =  kernel transform of the kernel      for each of t*t elements
-    M (K, T)  =  U (K, C) @ V (C, T)                 t*t products instead of m*m*r*r
+    V (T, C)  =  input transform of the tiles        for each of t*t elements
+    U (C, K)  =  kernel transform of the kernel      for each of t*t elements
+    M (T, K)  =  V (T, C) @ U (C, K)                 t*t products instead of m*m*r*r
     Y         =  output transform of M
 
 The input's gradient is a forward convolution itself, with the kernel turned round. The
 kernel's gradient is the adjoint of the line above that is linear in ``w``: the transposed
 output transform of dY, a product with V for each element, the transposed kernel transform.
+
+All of it runs chunk by chunk, so that what is between the steps stays in the cache, and
+with channels last: `npconv.tiled` says why.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from npconv.algorithms.protocol import DType, why_no_sums
-from npconv.algorithms.winograd_matrices import (
-    BY_TILE,
-    F_1_1,
-    F_2_3,
-    F_4_3,
-    Filtering,
-    Matrix,
-    numbers,
-    transpose,
+from npconv.algorithms.winograd_matrices import Filtering, numbers, transpose
+from npconv.algorithms.winograd_tiles import (
+    blocks,
+    choose_filters,
+    cut_chunks,
+    dense,
+    elements,
+    filters_of,
+    largest_block,
+    largest_chunk,
+    tile_counts,
+    windows,
 )
 from npconv.axis import Axis
-from npconv.cost import Cost
+from npconv.cost import Cost, Packing
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import Scratch
 from npconv.strays import Strays, frame
-from npconv.windows import im2col, untile
-
-Lend: TypeAlias = Callable[[int, tuple[int, ...], DType], Array]
+from npconv.tiled import APART, Chunk, back, channels_last, forth
 
 
 class Winograd:
@@ -50,7 +54,8 @@ class Winograd:
     name = "winograd"
     engine = "numpy"
     direct = False
-    bands = False
+    bands = True
+    marks_doubt = False
 
     def forward(
         self,
@@ -63,16 +68,19 @@ class Winograd:
         scratch: Scratch,
     ) -> None:
         """Transform the tiles, multiply element by element, transform back."""
-        filters = [BY_TILE[t] for t in w.shape[1:-2]]  # as the kernel was packed
-        V = _transformed_input(problem, filters, x, scratch)
-        shape = (*V.shape[:-2], problem.K, V.shape[-1])
-        # (N, G, t, t, K, T) = (G, t, t, K, C) @ (N, G, t, t, C, T)
-        M = np.matmul(w, V, out=scratch.array("products", shape, V.dtype))
-        del V  # its memory may be the next step's
-        y = _along([f.output for f in filters], M, _lend(scratch, "half", "products"))
-        if bias is not None:
-            y += bias.reshape(problem.G, *(1,) * problem.rank, problem.K, 1)
-        _scatter(y, _tiles_of_outputs(problem, filters), out)
+        if not problem.products:
+            out[...] = 0 if bias is None else bias.reshape(*bias.shape, *(1,) * problem.rank)
+            return
+        filters = filters_of(problem, w.shape[: windows(problem)])  # as the kernel was packed
+        for images, chunk in cut_chunks(problem, filters, x.dtype):
+            V = _transformed_input(chunk, filters, x[images], scratch)
+            e, T = math.prod(w.shape[:-3]), math.prod(V.shape[len(w.shape) - 2 : -2])
+            V = V.reshape(e, -1, T, *V.shape[-2:]).swapaxes(2, 3)
+            M = scratch.array("products", (e, V.shape[1], T, problem.G, problem.K), x.dtype)
+            # (t*t, n, G, T, K) = (t*t, n, G, T, C) @ (t*t, 1, G, C, K)
+            np.matmul(V, w.reshape(e, 1, *w.shape[-3:]), out=M.swapaxes(2, 3))
+            place = out[(images, slice(None), slice(None), *chunk.outputs)]
+            _put(_outputs(chunk, filters, M, scratch), bias, place)
 
     def input_grad(
         self, problem: ConvProblem, dy: Array, w: Array, *, out: Array, scratch: Scratch
@@ -83,33 +91,43 @@ class Winograd:
     def kernel_grad(
         self, problem: ConvProblem, x: Array, dy: Array, *, out: Array, scratch: Scratch
     ) -> None:
-        """Go back through the forward transforms, one image after the other."""
-        filters = _filters(problem, Direction.KERNEL_GRAD)
-        V = _transformed_input(problem, filters, x, scratch)
-        dM = _transformed_grad(problem, filters, dy, scratch)
-        dU = scratch.array("products", (*dM.shape[1:-1], problem.C), dM.dtype)
-        for n in range(problem.N):
-            # (G, t, t, K, C) = (G, t, t, K, T) @ (G, t, t, T, C)
-            np.matmul(dM[n], V[n].swapaxes(-1, -2), out=dU)
-            back = [transpose(f.kernel) for f in filters]
-            dw = _along(back, dU, _lend(scratch, "half", "products"))
-            out += np.moveaxis(dw, (-2, -1), (1, 2))
+        """Go back through the forward transforms, some channels after the other."""
+        if not problem.products:
+            return
+        filters = choose_filters(problem, Direction.KERNEL_GRAD)
+        transform = dense([f.kernel for f in filters], x.dtype)
+        K, C = largest_block(problem)
+        each = list(cut_chunks(problem._replace(N=1, K=K, C=C), filters, x.dtype))
+        pieces = [chunk for _, chunk in each]
+        for k, c in blocks(problem):
+            dU = _kernel_products(pieces, filters, x[:, :, c], dy[:, :, k], scratch)
+            # (G*K*C, R*S) = (G*K*C, t*t) @ (t*t, R*S)
+            dw = scratch.array("products", (dU[0].size, problem.taps), x.dtype)
+            np.matmul(dU.reshape(len(dU), -1).T, transform, out=dw)
+            out[:, k, c] += dw.reshape(*dU.shape[1:], *problem.kernel)
 
     def pack(self, problem: ConvProblem, direction: Direction, w: Array) -> Array:
-        """Transform the kernel: ``(G, t, t, K, C)``; turned round for the input's gradient."""
-        filters = _filters(problem, direction)
-        if direction is Direction.INPUT_GRAD:
-            w = np.flip(w, axis=tuple(range(3, w.ndim))).swapaxes(1, 2)
-        w = np.ascontiguousarray(np.moveaxis(w, (1, 2), (-2, -1)))
-        return _along([f.kernel for f in filters], w, lambda _, *what: np.empty(*what))
+        """Transform the kernel: ``(t, t, G, C, K)``; turned round for the input's gradient."""
+        filters = choose_filters(problem, direction)
+        transform = dense([f.kernel for f in filters], w.dtype)
+        if direction is Direction.INPUT_GRAD:  # sums run over K, and the elements backwards
+            transform = transform[:, ::-1].copy()
+        else:
+            w = w.swapaxes(1, 2)
+        G, one, other = w.shape[:3]
+        rows = np.ascontiguousarray(w).reshape(G * one * other, problem.taps)
+        U = np.empty((len(transform), len(rows)), w.dtype)
+        # (t*t, G*C*K) = (t*t, R*S) @ (R*S, G*C*K)
+        np.matmul(transform, rows.T, out=U)
+        return U.reshape(*elements(filters), G, one, other)
 
     def why_not(self, problem: ConvProblem, direction: Direction, dtype: DType) -> str | None:
         """Serve windows of 3 in one or two axes, in numbers that can be divided."""
         if dtype.kind not in "fc":
             return why_no_sums(dtype) or f"its transforms divide, which {dtype} cannot"
-        if any(a.stride > 1 or a.has_holes or a.reach != a.kernel for a in problem.axes):
+        if any(a.stride > 1 or a.input_dilation > 1 or a.reach != a.kernel for a in problem.axes):
             return "its tiles need stride 1, dilation 1 and input_dilation 1"
-        if not set(problem.kernel) <= {1, 3} or _windows(problem) not in (1, 2):
+        if not set(problem.kernel) <= {1, 3} or windows(problem) not in (1, 2):
             return f"it serves kernels of 3 in one or two axes (1 in others), not {problem.kernel}"
         return None
 
@@ -121,15 +139,15 @@ class Winograd:
         whole: ConvProblem | None = None,
     ) -> Cost:
         """Count products, transforms and the arrays between them."""
-        # A tile's filtering is that of the whole, or a smaller one in a kernel's gradient.
-        count = _count(problem, direction, _filters(whole or problem, direction))
+        count = _count(problem, direction, dtype)
         return Cost(
             multiplications=count.multiplications,
-            # Gathering and scattering jump about, and take as long as the transforms.
-            bytes_moved=4 * count.elements * dtype.itemsize,
-            workspace=count.elements * dtype.itemsize,
+            bytes_moved=count.moved * dtype.itemsize,
+            # A tile's filtering is that of the whole, or a smaller one in a kernel's gradient.
+            workspace=_held(whole or problem, problem, direction, dtype) * dtype.itemsize,
             error_growth=growth(problem, direction),
             calls=count.calls,
+            packing=count.packing,
         )
 
     def strays(self, problem: ConvProblem, direction: Direction) -> Strays:
@@ -137,112 +155,79 @@ class Winograd:
         return frame((problem.turned if direction is Direction.INPUT_GRAD else problem).axes)
 
 
-# ---- which tiles -------------------------------------------------------------------------
-
-
-def _windows(problem: ConvProblem) -> int:
-    """Count the axes along which there is something to transform."""
-    return problem.kernel.count(3)
-
-
-def _widest(axis: Axis) -> Filtering:
-    return F_4_3 if axis.kernel == 3 else F_1_1
-
-
-def _filters(problem: ConvProblem, direction: Direction) -> list[Filtering]:
-    """Choose the filtering of each axis by what is written along it.
-
-    Beyond two outputs, tiles of 4 never take more products than tiles of 2.
-    """
-    written = problem.size if direction is Direction.INPUT_GRAD else problem.out
-    return [
-        F_2_3 if axis.kernel == 3 and count <= F_2_3.m else _widest(axis)
-        for axis, count in zip(problem.axes, written, strict=True)
-    ]
-
-
-def _tiles_of_inputs(problem: ConvProblem, filters: Sequence[Filtering]) -> list[Axis]:
-    """Slide a window of ``t`` in steps of ``m`` over each axis: a tile is its window."""
-    axes = []
-    for axis, f in zip(problem.axes, filters, strict=True):
-        padded = (-(-axis.out // f.m) - 1) * f.m + f.t
-        high = padded - axis.size - axis.low
-        axes.append(Axis(axis.size, f.t, f.m, axis.low, high))
-    return axes
-
-
-def _tiles_of_outputs(problem: ConvProblem, filters: Sequence[Filtering]) -> list[Axis]:
-    """The same for outputs: windows of ``m`` that do not overlap; the last may stand over."""
-    return [
-        Axis(a.out, f.m, f.m, 0, -a.out % f.m) for a, f in zip(problem.axes, filters, strict=True)
-    ]
-
-
 # ---- transforms --------------------------------------------------------------------------
 
 
-def _along(matrices: Sequence[Matrix], a: Array, lend: Lend) -> Array:
-    """Multiply a matrix along each tile axis of ``(..., t, t, K or C, T)``, one by one."""
-    flat = a.reshape(*a.shape[:-2], a.shape[-2] * a.shape[-1])
-    first, turn = flat.ndim - 1 - len(matrices), 0
-    for axis, matrix in enumerate(matrices, first):
-        if len(matrix) == len(matrix[0]) == 1:  # an axis without a window
-            continue
-        shape = (*flat.shape[:axis], len(matrix), *flat.shape[axis + 1 :])
-        result = lend(turn, shape, flat.dtype)
-        # (..., m, n) = (m, t) @ (..., t, n), the tile axis moved beside n. To BLAS these
-        # views are matrices still, and it is some three times faster than adding up rows.
-        np.matmul(
-            numbers(matrix, flat.dtype),
-            np.moveaxis(flat, axis, -2),
-            out=np.moveaxis(result, axis, -2),
-        )
-        flat, turn = result, turn + 1
-    return flat.reshape(*flat.shape[:-1], *a.shape[-2:])
-
-
-def _lend(scratch: Scratch, *roles: str) -> Lend:
-    """Write each step of `_along` where the step before the last one lies: no longer needed."""
-    return lambda turn, shape, dtype: scratch.array(roles[turn % 2], shape, dtype)
-
-
 def _transformed_input(
-    problem: ConvProblem, filters: Sequence[Filtering], x: Array, scratch: Scratch
+    chunk: Chunk, filters: Sequence[Filtering], x: Array, scratch: Scratch
 ) -> Array:
-    """Gather the tiles of the input and transform them: ``V (N, G, t, t, C, T)``."""
-    roles = _roles(problem, "tiles")
-    tiles = _gather(x, _tiles_of_inputs(problem, filters), roles[1], scratch)
-    return _along([f.input for f in filters], tiles, _lend(scratch, *roles))
+    """Transform the tiles of the input: ``V (t, t, n, *count, G, C)``."""
+    image = channels_last(
+        x[(slice(None), slice(None), slice(None), *chunk.inputs)],
+        chunk.axes,
+        chunk.read,
+        "image",
+        scratch,
+    )
+    matrices = [numbers(f.input, x.dtype) for f in filters if f.t > 1]
+    return forth(matrices, image, chunk.read, ["half", "tiles"][-len(matrices) :], scratch)
 
 
 def _transformed_grad(
-    problem: ConvProblem, filters: Sequence[Filtering], dy: Array, scratch: Scratch
+    chunk: Chunk, filters: Sequence[Filtering], dy: Array, scratch: Scratch
 ) -> Array:
-    """Gather the tiles of the outputs' gradient, likewise: ``dM (N, G, t, t, K, T)``."""
-    roles = _roles(problem, "grads")
-    tiles = _gather(dy, _tiles_of_outputs(problem, filters), roles[1], scratch)
-    back = [transpose(f.output) for f in filters]
-    return _along(back, tiles, _lend(scratch, *roles))
+    """Transform the tiles of the outputs' gradient, likewise: ``dM (t, t, n, *count, G, K)``."""
+    as_they_lie = [Axis(axis.out, 1) for axis in chunk.axes]
+    image = channels_last(
+        dy[(slice(None), slice(None), slice(None), *chunk.outputs)],
+        as_they_lie,
+        chunk.written,
+        "image",
+        scratch,
+    )
+    matrices = [numbers(transpose(f.output), dy.dtype) for f in filters if f.t > 1]
+    return forth(matrices, image, chunk.written, ["half", "grads"][-len(matrices) :], scratch)
 
 
-def _roles(problem: ConvProblem, final: str) -> tuple[str, str]:
-    """Where the first step of a transform writes, and where it reads; the last writes `final`."""
-    return ("half", final) if _windows(problem) == 2 else (final, "half")
+def _outputs(chunk: Chunk, filters: Sequence[Filtering], M: Array, scratch: Scratch) -> Array:
+    """Transform products ``(t*t, n, T, G, K)`` back, to a chunk's ``(n, *out, G*K)``."""
+    counts = [each.number for each in chunk.written]
+    tiles = M.reshape(*elements(filters), M.shape[1], *counts, *M.shape[-2:])
+    matrices = [numbers(f.output, M.dtype) for f in filters if f.t > 1]
+    image = back(matrices, tiles, chunk.written, ["half", "image"], scratch)
+    return image[(slice(None), *(slice(axis.out) for axis in chunk.axes))]
 
 
-def _gather(x: Array, axes: Sequence[Axis], role: str, scratch: Scratch) -> Array:
-    """Copy tiles out as ``(N, G, t, t, C, T)``: `im2col`, with a tile for a window."""
-    N, G, C = x.shape[:3]
-    tile, count = [a.kernel for a in axes], [a.out for a in axes]
-    tiles = scratch.array(role, (N, G, *tile, C, *count), x.dtype)
-    im2col(x, axes, np.moveaxis(tiles, 2 + len(axes), 2))
-    return tiles.reshape(N, G, *tile, C, math.prod(count))
+def _put(y: Array, bias: Array | None, place: Array) -> None:
+    """Copy outputs ``(n, *out, G*K)`` to their place ``(n, G, K, *out)``, bias added before."""
+    if bias is not None:
+        np.add(y, bias.reshape(-1), out=y)
+    y = y.reshape(*y.shape[:-1], *place.shape[1:3])
+    place[...] = y.transpose(0, y.ndim - 2, y.ndim - 1, *range(1, y.ndim - 2))
 
 
-def _scatter(y: Array, axes: Sequence[Axis], out: Array) -> None:
-    """Lay the tiles ``(N, G, m, m, K, T)`` side by side."""
-    y = np.moveaxis(y, -2, 2)
-    untile(y.reshape(*y.shape[:-1], *(a.out for a in axes)), axes, out)
+def _kernel_products(
+    pieces: Sequence[Chunk],
+    filters: Sequence[Filtering],
+    x: Array,
+    dy: Array,
+    scratch: Scratch,
+) -> Array:
+    """Add up ``dU (t*t, G, K, C)`` over chunks of one image after the other."""
+    e = math.prod(elements(filters))
+    dU = scratch.array("sum", (e, *dy.shape[1:3], x.shape[2]), x.dtype)
+    for n in range(len(x)):
+        for i, chunk in enumerate(pieces):
+            V = _transformed_input(chunk, filters, x[n : n + 1], scratch)
+            dM = _transformed_grad(chunk, filters, dy[n : n + 1], scratch)
+            V, dM = (a.reshape(e, -1, *a.shape[-2:]).swapaxes(1, 2) for a in (V, dM))
+            first = not n and not i
+            product = dU if first else scratch.array("products", dU.shape, x.dtype)
+            # (t*t, G, K, C) = (t*t, G, K, T) @ (t*t, G, T, C)
+            np.matmul(dM.swapaxes(2, 3), V, out=product)
+            if not first:
+                np.add(dU, product, out=dU)
+    return dU
 
 
 # ---- counts ------------------------------------------------------------------------------
@@ -250,50 +235,97 @@ def _scatter(y: Array, axes: Sequence[Axis], out: Array) -> None:
 
 class _Count(NamedTuple):
     multiplications: int
-    elements: int  # of all working arrays
+    moved: int  # elements written and read between the steps
     calls: int
+    packing: Packing
 
 
-def _count(problem: ConvProblem, direction: Direction, filters: Sequence[Filtering]) -> _Count:
-    """Count what one problem takes with these filterings."""
+def _count(problem: ConvProblem, direction: Direction, dtype: DType) -> _Count:
+    """Count what one problem takes, transforms and kernel included."""
+    filters = choose_filters(problem, direction)
     if direction is Direction.INPUT_GRAD:
         problem = problem.turned
-    images, T = problem.N * problem.G, math.prod(a.out for a in _tiles_of_inputs(problem, filters))
-    inputs, outputs = images * problem.C * T, images * problem.K * T
-    kernels = problem.G * problem.K * problem.C
+    K, C = problem.K, problem.C
+    again_in = again_out = 1
     if direction is Direction.KERNEL_GRAD:
-        transforms = [
-            ([f.input for f in filters], inputs),
-            ([transpose(f.output) for f in filters], outputs),
-            ([transpose(f.kernel) for f in filters], problem.N * kernels),
-        ]
-    else:
-        transforms = [
-            ([f.input for f in filters], inputs),
-            ([f.output for f in filters], outputs),
-            ([f.kernel for f in filters], kernels),
-        ]
-    t = math.prod(f.t for f in filters)
+        K, C = largest_block(problem)
+        again_in, again_out = -(-problem.K // K), -(-problem.C // C)
+    counts, _ = largest_chunk(problem._replace(K=K, C=C), filters, dtype)
+    all_counts = tile_counts(problem, filters)
+    pieces = [-(-n // max(count, 1)) for n, count in zip(all_counts, counts, strict=True)]
+    read, written = (
+        # Tiles of inputs overlap in a chunk, and are read again in the next.
+        [n * f.m + p * (f.t - f.m) for n, p, f in zip(all_counts, pieces, filters, strict=True)],
+        [n * f.m for n, f in zip(all_counts, filters, strict=True)],
+    )
+    t, T = math.prod(f.t for f in filters), math.prod(all_counts)
+    images = problem.N * problem.G
+    inputs, outputs = again_in * images * problem.C, again_out * images * problem.K
+    kernels = problem.G * problem.K * problem.C
+    made = problem.N * again_in * again_out * math.prod(pieces)
+    sums = 4 * t * problem.G * K * C * made if direction is Direction.KERNEL_GRAD else 0
+    packing = Packing()
+    if direction is not Direction.KERNEL_GRAD:
+        packing = Packing(t * problem.taps * kernels, t * kernels)
     return _Count(
         multiplications=t * images * problem.K * problem.C * T
-        + sum(_products(matrices) * times for matrices, times in transforms),
-        # Inputs, outputs and kernels transformed, one step of any of them, and what a
-        # kernel or a gradient was before its transform.
-        elements=t * (inputs + outputs + kernels + max(inputs, outputs, kernels))
-        + math.prod(f.m for f in filters) * outputs
-        + problem.taps * kernels,
-        calls=10 + 2 * t + images,
+        + t * problem.taps * kernels
+        + inputs * _products(filters, all_counts, read, [f.t for f in filters])
+        + outputs * _products(filters, all_counts, written, [f.m for f in filters]),
+        moved=2 * t * (T * (inputs + outputs) + kernels) + sums,
+        calls=10 + made * (12 + t // 4),
+        packing=packing,
     )
 
 
-def _products(matrices: Sequence[Matrix]) -> int:
-    """Products formed by `_along` for each of what stands behind the tile axes."""
-    shape, total = [len(matrix[0]) for matrix in matrices], 0
-    for i, matrix in enumerate(matrices):
-        if len(matrix) * len(matrix[0]) > 1:
-            total += len(matrix) * math.prod(shape)
-            shape[i] = len(matrix)
+def _products(
+    filters: Sequence[Filtering],
+    counts: Sequence[int],
+    lengths: Sequence[int],
+    width: Sequence[int],
+) -> int:
+    """Products formed by a transform for each channel: along one axis, and then the other."""
+    total, done = 0, 1
+    places = list(lengths)
+    for i, f in enumerate(filters):
+        if f.t > 1:
+            places[i] = counts[i]
+            total += f.t * width[i] * done * math.prod(places)
+            done *= f.t
     return total
+
+
+def _held(whole: ConvProblem, tile: ConvProblem, direction: Direction, dtype: DType) -> int:
+    """Count the elements of all working arrays, and those of a kernel transformed."""
+    filters = choose_filters(whole, direction)
+    t, problem = math.prod(f.t for f in filters), tile
+    if direction is Direction.INPUT_GRAD:
+        problem = tile.turned
+    if direction is not Direction.KERNEL_GRAD:
+        kernels = problem.G * problem.K * problem.C
+        return _held_by_chunk(problem, filters, dtype) + (t + problem.taps) * kernels
+    K, C = largest_block(problem)
+    sums = problem.G * K * C * (2 * t + problem.taps)
+    return _held_by_chunk(problem._replace(K=K, C=C), filters, dtype) + sums
+
+
+def _held_by_chunk(problem: ConvProblem, filters: Sequence[Filtering], dtype: DType) -> int:
+    """Count the elements that a chunk's steps have between them."""
+    counts, images = largest_chunk(problem, filters, dtype)
+    t, T = math.prod(f.t for f in filters), math.prod(counts)
+    read, written = (
+        [(n - 1) * f.m + f.t if n else 0 for n, f in zip(counts, filters, strict=True)],
+        [n * f.m for n, f in zip(counts, filters, strict=True)],
+    )
+    image, half = max(math.prod(read), math.prod(written)), 0
+    tiled = [i for i, f in enumerate(filters) if f.t > 1]
+    if len(tiled) == 2:  # between two steps, one axis is transformed
+        first, second = tiled
+        read[first] = filters[first].t * counts[first]
+        half = max(math.prod(read), t // filters[second].t * filters[second].m * T)
+    most = max(problem.C, problem.K)
+    held = t * T * (problem.C + problem.K) + (image + half) * most
+    return images * (problem.G * held + APART * math.prod(written))
 
 
 def growth(problem: ConvProblem, direction: Direction) -> float:
@@ -310,13 +342,13 @@ def growth(problem: ConvProblem, direction: Direction) -> float:
     Hill climbing towards large errors came to three quarters of this. With all roundings of
     the largest size and of one sign it would be some fifty times as large, and tell nothing.
     """
-    filters = _filters(problem, direction)
+    filters = choose_filters(problem, direction)
     if direction is Direction.FORWARD:
         terms = problem.C
     elif direction is Direction.INPUT_GRAD:
         terms = problem.K
     else:
-        terms = problem.N * math.prod(axis.out for axis in _tiles_of_inputs(problem, filters))
+        terms = problem.N * math.prod(tile_counts(problem, filters))
     gain = math.prod(f.gain(direction) for f in filters)
     sums = math.prod(f.t for f in filters)
-    return gain * (3 / max(_windows(problem), 1) + terms / (4 * math.sqrt(sums)))
+    return gain * (3 / max(windows(problem), 1) + terms / (4 * math.sqrt(sums)))

@@ -24,8 +24,8 @@ from npconv.algorithms.protocol import DType
 from npconv.algorithms.winograd import Winograd, growth
 from npconv.algorithms.winograd_matrices import Matrix, transpose
 from npconv.compiled import why_missing
-from npconv.compiled.prepared import Prepared, Strides, address, strides_of
-from npconv.compiled.winograd import FEW_PANELS, Tiling, scratch_bytes, tile_axes, tiling
+from npconv.compiled.prepared import LINE, Prepared, Strides, in_rows, run, strides_of, written
+from npconv.compiled.winograd import FEW_PANELS, Tiling, dealt, scratch_bytes, tile_axes, tiling
 from npconv.compiled.winograd_gradient import chunks, prepare_gradient
 from npconv.compiled.winograd_steps import (
     packed_shape,
@@ -34,12 +34,10 @@ from npconv.compiled.winograd_steps import (
     raw_layout,
     raw_tiling,
 )
-from npconv.cost import Cost
+from npconv.cost import Cost, Packing
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import Scratch
 from npconv.strays import Strays
-
-LINE = 128  # bytes of two cache lines, which are read together
 
 
 class WinogradFused:
@@ -74,14 +72,14 @@ class WinogradFused:
         self, problem: ConvProblem, x: Array, dy: Array, *, out: Array, scratch: Scratch
     ) -> None:
         """Sum over tiles, chunk after chunk, and add that to ``out``."""
-        x, dy = _rows_in_one_piece(x, "x", scratch), _rows_in_one_piece(dy, "dy", scratch)
+        x, dy = in_rows(x, "x", scratch), in_rows(dy, "dy", scratch)
         threads = scratch.threads
         made = prepare_gradient(problem, x.dtype, strides_of(x), strides_of(dy), threads, True)
         dw = out
         if not out.flags.c_contiguous or not out.flags.aligned:
             dw = scratch.array("result", out.shape, x.dtype)
             dw[...] = 0
-        _run(made, x, dy, dw, None, scratch)
+        run(made, x, dy, dw, None, scratch, scratch.flags)
         if dw is not out:
             out += dw
 
@@ -133,9 +131,10 @@ class WinogradFused:
         cut = tiling(posed, dtype)
         if direction is Direction.KERNEL_GRAD:
             return chunks(posed, cut, threads).total + LINE
+        own = scratch_bytes(dealt(cut, posed.G, threads), posed.G, threads)
         beside = posed.G * (cut.outputs * posed.C + posed.K * posed.C * posed.taps) * cut.item
-        raw = raw_layout(posed, raw_tiling(posed, dtype), threads)[3]
-        return max(raw, scratch_bytes(cut, posed.G, threads)) + beside + LINE
+        raw = raw_layout(posed, raw_tiling(posed, dtype, threads), threads)[3]
+        return max(raw, own) + beside + LINE
 
     def takes(self, result: DType, accumulator: DType) -> bool:
         """Whether arrays of these numbers can be read and written without a cast."""
@@ -148,7 +147,7 @@ class WinogradFused:
         packed = np.empty(packed_shape(posed, tiling(posed.one_image, w.dtype)), w.dtype)
         if packed.size:
             made = prepare_pack(posed.one_image, turned, w.dtype, threads)
-            _run(made, w, None, packed, None, Scratch())
+            run(made, w, None, packed, None, Scratch())
         return packed
 
     def bring(self, problem: ConvProblem, direction: Direction, w: Array) -> Array:
@@ -186,6 +185,7 @@ class WinogradFused:
             workspace=_workspace(posed, cut, direction, dtype),
             error_growth=growth(problem, direction),
             calls=10,
+            packing=_packing(posed, cut, direction),
         )
 
     def strays(self, problem: ConvProblem, direction: Direction) -> Strays:
@@ -202,42 +202,13 @@ def _convolve(
     bias: Array | None,
     scratch: Scratch,
 ) -> None:
-    x, y = _rows_in_one_piece(x, "operand", scratch), out
-    if out.dtype != x.dtype or not _is_ready(out):
-        y = scratch.array("result", out.shape, x.dtype)
+    x, bias = in_rows(x, "operand", scratch), None if bias is None else np.ascontiguousarray(bias)
     turned, tile = direction is Direction.INPUT_GRAD, None if w.ndim == 3 else w.shape[1:3]
     posed, threads = problem.turned if turned else problem, scratch.threads
-    lies = strides_of(x), strides_of(y)
-    made = prepare_forward(posed, x.dtype, *lies, threads, tile, turned)
-    _run(made, x, w, y, bias, scratch)
-    if y is not out:
-        out[...] = y
-
-
-def _run(
-    made: Prepared,
-    first: Array,
-    second: Array | None,
-    out: Array,
-    bias: Array | None,
-    scratch: Scratch,
-) -> None:
-    memory = scratch.array("winograd", (made.scratch + LINE,), np.uint8)
-    start, bias = address(memory), None if bias is None else np.ascontiguousarray(bias)
-    made.run(first, second, out, bias, start + -start % LINE, address(scratch.flags))
-
-
-def _is_ready(x: Array) -> bool:
-    return x.shape[-1] == 1 or x.strides[-1] == x.itemsize
-
-
-def _rows_in_one_piece(x: Array, role: str, scratch: Scratch) -> Array:
-    """Copy an array whose rows do not lie in one piece."""
-    if _is_ready(x):
-        return x
-    copy = scratch.array(role, x.shape, x.dtype)
-    copy[...] = x
-    return copy
+    with written(out, x.dtype, scratch, in_rows=True) as y:
+        lies = strides_of(x), strides_of(y)
+        made = prepare_forward(posed, x.dtype, *lies, threads, tile, turned)
+        run(made, x, w, y, bias, scratch, scratch.flags)
 
 
 # ---- counts ------------------------------------------------------------------------------
@@ -263,6 +234,15 @@ def _multiplications(posed: ConvProblem, cut: Tiling, direction: Direction) -> i
         + _products(outward) * tiles * outputs
         + _products([f.kernel for f in (cut.h, cut.w)]) * kernels
     )
+
+
+def _packing(posed: ConvProblem, cut: Tiling, direction: Direction) -> Packing:
+    """Count the kernel's transform, where it is of one."""
+    if direction is Direction.KERNEL_GRAD:
+        return Packing()
+    kernels = posed.G * posed.C * cut.outputs * cut.lanes
+    numbers = posed.G * cut.u_bytes // cut.item
+    return Packing(_products([f.kernel for f in (cut.h, cut.w)]) * kernels, numbers)
 
 
 def slices_of(posed: ConvProblem) -> int:
@@ -291,7 +271,7 @@ def _workspace(posed: ConvProblem, cut: Tiling, direction: Direction, dtype: DTy
     if direction is Direction.KERNEL_GRAD:
         return chunks(posed, cut, 1).total + LINE + y
     packing = posed.G * cut.outputs * posed.C * cut.item
-    raw = raw_tiling(posed, dtype)
+    raw = raw_tiling(posed, dtype, 1)
     panels = min(posed.G * raw.panels, FEW_PANELS)  # or one for each thread
     total = raw_layout(posed, raw, 1)[3] + panels * raw.v_panel
     return total + packing + LINE + y

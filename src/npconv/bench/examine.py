@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import npconv
-from npconv.bench.adapters.ours import plan
+from npconv.bench.adapters.ours import called, plan
 from npconv.bench.tasks import Task, operands
 from npconv.bench.timing import seconds_of
 from npconv.problem import Array
@@ -26,22 +26,33 @@ HOPELESS = 4.0  # times the best: timed once only
 
 
 def examine(task: Task, what: str, rounds: int = 1, at_least: float = 0.005) -> dict[str, Any]:
-    """Examine one direction of a layer: ``what`` is "choice" or "memory"."""
+    """Examine one direction of a layer.
+
+    ``what`` is "choice", of a plan whose kernel is packed; "call", the choice of a call that
+    has to pack it; or "memory".
+    """
     arrays = dict(zip("xwy", operands(task._replace(direction="backward")), strict=True))
     names = {"forward": "xw", "input_grad": "yw", "kernel_grad": "yx"}[task.direction]
     pair = [arrays[name] for name in names]
     if what == "memory":
         return _memory(task, pair)
-    return _choice(task, pair, rounds, at_least)
+    packed = what == "choice" and task.direction != "kernel_grad"
+    auto = plan(task, task.direction).algorithm if packed else called(task, task.direction)
+    return {"auto": auto, **_choice(task, pair, packed, rounds, at_least)}
 
 
 # ---- what could have been chosen -------------------------------------------------------------
 
 
-def _choice(task: Task, pair: list[Array], rounds: int, at_least: float) -> dict[str, Any]:
+def _choice(
+    task: Task, pair: list[Array], packed: bool, rounds: int, at_least: float
+) -> dict[str, Any]:
     """Time every able algorithm in turns, and compare its result with strict float64."""
-    plans = _able(task)
-    calls = {name: partial(each, *pair) for name, each in plans.items()}
+    plans, (first, second) = _able(task), pair
+    calls = {
+        name: partial(each, first, each.pack(second) if packed else second)
+        for name, each in plans.items()
+    }
     reference, size = _strictly(task, pair)
     largest = float(np.abs(reference).max())
     errors, of_bound = {}, {}
@@ -50,7 +61,6 @@ def _choice(task: Task, pair: list[Array], rounds: int, at_least: float) -> dict
         errors[name] = float(wrong.max()) / largest
         of_bound[name] = float((wrong / _allowed(plans[name], task, size)).max())
     return {
-        "auto": plan(task, task.direction).algorithm,
         "milliseconds": _in_turns(calls, rounds, at_least),
         "errors": errors,
         "of_bound": of_bound,

@@ -160,13 +160,16 @@ def number(value: float) -> str:
 def _examined(record: Record, say: Messages) -> Iterator[Section]:
     """Show how auto chose, what erred, and what memory it took."""
     for engine in ENGINES:
-        for what, line in (("choice", _choice_row), ("memory", _memory_row)):
+        for what, line in (
+            ("choice", _choice_row), ("call", _choice_row), ("memory", _memory_row)
+        ):  # fmt: skip
             found = [
                 row for row in record["examined"] if (row["what"], row["engine"]) == (what, engine)
             ]
             if found:
                 title = say(f"bench_{what}", engine=engine, threads=found[0]["threads"])
-                header = say(f"bench_{what}_columns").split("|")
+                columns = "memory" if what == "memory" else "choice"
+                header = say(f"bench_{columns}_columns").split("|")
                 yield Section(title, [header, *map(line, found)], range(2, len(header)))
     held = [row for row in record["results"] if row["group"] == "held"]
     if held:

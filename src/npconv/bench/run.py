@@ -74,10 +74,14 @@ def _own(wanted: Wanted, threads: int, ours: tuple[str, ...]) -> Iterator[Job]:
             yield Job("direct", layer_task(name, algorithm="direct"), compiled)
     if "demo.8x8" in wanted.layers:
         yield Job("held", layer_task("demo.8x8", kind="held"), ours)
-    for what, when in (("choice", wanted.threads[0]), ("memory", wanted.threads[-1])):
+    first, last = wanted.threads[0], wanted.threads[-1]
+    with_kernel = DIRECTIONS[:2]
+    for what, directions, when in (
+        ("choice", DIRECTIONS, first), ("call", with_kernel, first), ("memory", DIRECTIONS, last)
+    ):  # fmt: skip
         if when == threads:
             for name in wanted.layers:
-                for direction in DIRECTIONS:
+                for direction in directions:
                     yield Job(what, layer_task(name, direction), ours, what)
 
 

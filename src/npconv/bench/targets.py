@@ -167,7 +167,7 @@ def _memory(record: Record) -> Iterator[Figure]:
 
 def _choice(record: Record, engine: str) -> Iterator[Figure]:
     """Hold auto's time against the best one, and all errors against the limit."""
-    rows = _examined(record, "choice", engine)
+    rows = [*_examined(record, "choice", engine), *_examined(record, "call", engine)]
     regrets = [row["milliseconds"][row["auto"]] / min(row["milliseconds"].values()) for row in rows]
     yield Figure(f"{engine}_regret", quantile(regrets, 0.5), 1.0, at_most=True)
     yield Figure(f"{engine}_regret_p95", quantile(regrets, 0.95), 1.2, at_most=True)

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npconv.compiled.phases import AxisPhase, Phase
+from npconv.compiled.phases import Phase
+from npconv.phases import AxisPhase
 from npconv.problem import Array
 
 

@@ -11,6 +11,8 @@ import numpy as np
 from npconv.algorithms import REGISTRY
 from npconv.errors import UnsupportedError
 from npconv.functional import plan_conv
+from npconv.gradients import conv_backward
+from npconv.nn import BatchNorm, ReLU
 from npconv.pooling import (
     avg_pool,
     avg_pool_backward,
@@ -41,14 +43,14 @@ PROBLEMS: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]], ...] = 
 )
 POOLS: tuple[tuple[tuple[int, ...], dict[str, Any]], ...] = tuple(
     (shape, {"kernel_size": size, "stride": stride, "padding": size // 3})
-    for shape in ((1, 64, 400), (1, 64, 56, 56), (1, 16, 8, 28, 28))
+    for shape in ((1, 64, 400), (1, 64, 8, 8), (1, 64, 56, 56), (1, 16, 8, 28, 28))
     for size, stride in ((2, 2), (3, 1), (3, 2))
 )
 
 
 def tasks(dtypes: tuple[str, ...] = DTYPES) -> list[Callable[[], None]]:
     """List what is to be run; each compiles what it needs and is not there yet."""
-    return [*_convolutions(dtypes), *_poolings(dtypes)]
+    return [*_convolutions(dtypes), *_poolings(dtypes), *_layers(dtypes)]
 
 
 def _convolutions(dtypes: tuple[str, ...]) -> Iterator[Callable[[], None]]:
@@ -90,3 +92,15 @@ def _pool(shape: tuple[int, ...], options: dict[str, Any], dtype: str) -> None:
     max_pool_with_indices(x, **options)
     max_pool_backward(y, x, **options)
     avg_pool_backward(avg_pool(x, **options), x, **options)
+
+
+def _layers(dtypes: tuple[str, ...]) -> Iterator[Callable[[], None]]:
+    for dtype in dtypes:
+        yield partial(_train, dtype)
+
+
+def _train(dtype: str) -> None:
+    x = np.ones((2, 4, 32, 32), dtype)
+    conv_backward(x, x, np.ones((4, 4, 1, 1), dtype), needs="bias")
+    for layer in (BatchNorm(4, dtype=dtype), ReLU()) if dtype.startswith("float") else ():
+        layer.backward(layer.forward(x, training=True))

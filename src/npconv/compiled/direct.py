@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,8 @@ from npconv.axis import Axis
 from npconv.compiled.bands import Band, band
 from npconv.compiled.phases import RANK, Phase, axes_of, phases
 from npconv.compiled.prepared import Prepared, Strides, step
-from npconv.compiled.registers import SUMS, accumulators, sum_bytes, vector_bytes
+from npconv.compiled.registers import HEIGHTS, SUMS, accumulators, sum_bytes, vector_bytes
+from npconv.phases import AxisPhase
 from npconv.problem import Array, ConvProblem
 
 # Outputs of a band: so many that what they share is read seldom, so few that it stays in the
@@ -21,6 +22,7 @@ from npconv.problem import Array, ConvProblem
 OUTPUTS, NUMBERS = {"broadcast": 168, "shifted": 480}, 2**17
 WORKER_WORD = 4  # of those that `words` makes
 PAGE = 4096  # bytes after which cache sets come again
+ROWS_A_SHARED = 3  # of a band, for each row of inputs that it shares with the next one
 CHANNELS_A_PART = 48  # or a band is read from the image too often
 
 
@@ -93,7 +95,32 @@ class Layout(NamedTuple):
     @property
     def parts(self) -> int:
         """Count the parts of an image and group."""
-        return sum(p.number for p in self.pieces) * self.chunks
+        return bands_of(self.pieces) * self.chunks
+
+
+def together(pieces: Sequence[Pieces]) -> list[int]:
+    """Count the phases that one part computes: those whose outputs lie between each other's.
+
+    They share every cache line of the result. Behind the first of them stand zeros.
+    """
+    counts: list[int] = []
+    for i, piece in enumerate(pieces):
+        first = len(counts) - 1
+        while first > 0 and not counts[first]:
+            first -= 1
+        rows = piece.phase.axes[:2], piece.number
+        if i and rows == (pieces[first].phase.axes[:2], pieces[first].number):
+            counts[first] += 1
+            counts.append(0)
+        else:
+            counts.append(1)
+    return counts
+
+
+def bands_of(pieces: Sequence[Pieces]) -> int:
+    """Count the bands of an image and group; those of phases that lie together are one."""
+    counts = together(pieces)
+    return sum(p.number for p, count in zip(pieces, counts, strict=True) if count)
 
 
 def whole_lines(numbers: int) -> int:
@@ -116,7 +143,7 @@ def layout(
     found = phases(problem)
     blocks = blocks_of(problem.K, lanes, mode)
     pieces = [pieces_of(problem, phase, mode, lanes, OUTPUTS[mode]) for phase in found]
-    bands = problem.N * problem.G * sum(p.number for p in pieces)
+    bands = problem.N * problem.G * bands_of(pieces)
     parts = min(-(-parts_for(threads) // max(bands, 1)), problem.K // CHANNELS_A_PART)
     chunks = max(1, min(len(blocks), parts))
     return Layout(mode, blocks, chunks, tuple(pieces), problem.C, lanes)
@@ -165,7 +192,7 @@ def _mode(problem: ConvProblem, found: Sequence[Phase], lanes: int) -> str:
 
 
 def blocks_of(K: int, lanes: int, mode: str) -> tuple[tuple[int, int], ...]:
-    """Cut output channels into blocks: of about equally many vectors, or of 8, 4, 2, 1 rows."""
+    """Cut output channels into blocks: of about equally many vectors, or of `HEIGHTS` rows."""
     if not K:
         return ()
     if mode == "broadcast":
@@ -174,13 +201,21 @@ def blocks_of(K: int, lanes: int, mode: str) -> tuple[tuple[int, int], ...]:
         count = -(-vectors // most)
         ends = [vectors * (i + 1) // count * lanes for i in range(count)]
         return tuple(zip([0, *ends[:-1]], np.diff([0, *ends]).tolist(), strict=True))
-    blocks, start, height = [], 0, 8 if accumulators() >= 24 else 4
-    while start < K:
-        while height > K - start:
-            height //= 2
-        blocks.append((start, height))
-        start += height
-    return tuple(blocks)
+    most = 8 if accumulators() >= 24 else 4
+    heights = [most] * max(0, (K - 1) // most - 1)
+    heights += _heights(K - sum(heights), most)
+    starts = np.cumsum([0, *heights[:-1]]).tolist()
+    return tuple(zip(starts, heights, strict=True))
+
+
+@cache
+def _heights(K: int, most: int) -> list[int]:
+    """Cut a few output channels into as few blocks as can be, of about as many rows each."""
+    allowed = [height for height in HEIGHTS if height <= most]
+    if K in allowed:
+        return [K]
+    cuts = [[height, *_heights(K - height, most)] for height in allowed if height < K]
+    return min(cuts, key=lambda cut: (len(cut), max(cut)))
 
 
 def pieces_of(problem: ConvProblem, phase: Phase, mode: str, lanes: int, outputs: int) -> Pieces:
@@ -196,7 +231,10 @@ def pieces_of(problem: ConvProblem, phase: Phase, mode: str, lanes: int, outputs
         columns = _even(all_columns, outputs, 3 * lanes)
     while columns > lanes and numbers(1, columns) > NUMBERS:
         columns = _even(all_columns, columns // 2, lanes)
-    rows = _even(all_rows, max(1, outputs // columns))
+    rows = max(1, outputs // columns)
+    if neighbours:
+        rows = max(rows, ROWS_A_SHARED * _shared(phase.axes[1]))
+    rows = _even(all_rows, rows)
     while rows > 1 and numbers(rows, columns) > NUMBERS:
         rows = _even(all_rows, rows // 2)
     count = -(-all_columns // columns)
@@ -208,6 +246,12 @@ def pieces_of(problem: ConvProblem, phase: Phase, mode: str, lanes: int, outputs
         -(-all_rows // rows),
         count,
     )
+
+
+def _shared(axis: AxisPhase) -> int:
+    """Count the inputs that two neighbouring outputs read both, along one axis."""
+    reach = max(axis.reads, default=0) - min(axis.reads, default=0) + 1
+    return max(0, reach - axis.step)
 
 
 def _even(whole: int, most: int, multiple: int = 1) -> int:
@@ -238,10 +282,10 @@ def words(
     """Make the words of a block (see `npconv.compiled.kernels.words`), and their tables."""
     itemsize, blocks = sum_bytes(dtype), np.array(how.blocks, np.int64).ravel()
     rows, kept, packed = [], [blocks], 0
-    for piece in how.pieces:
+    for piece, count in zip(how.pieces, together(how.pieces), strict=True):
         can = dtype not in SUMS and reads_in_place(problem, how, piece, x, itemsize)
         row, tables = _phase_words(how, piece, x if can else None, _spatial(y), packed)
-        rows.append(row)
+        rows.append([*row, count])
         kept += tables
         packed += how.packed_of(piece)
     table = np.array(rows, np.int64)
@@ -267,8 +311,8 @@ def reads_in_place(
             return False
         if max(axis.reads) + (axis.number - 1) * axis.step >= size:
             return False
-    apart = abs(x[2]) * itemsize % PAGE
-    if how.channels > 1 and not PAGE // 16 <= apart <= PAGE - PAGE // 16:
+    apart = abs(x[2]) * itemsize
+    if how.channels > 1 and apart >= PAGE and not 1 / 16 <= apart % PAGE / PAGE <= 15 / 16:
         return False
     columns = piece.band.columns, piece.last
     whole = all(count % how.lanes == 0 for count in columns)
@@ -326,74 +370,3 @@ def _places(piece: Pieces, x: tuple[int, ...]) -> tuple[Array, Array]:
 def _starts(bases: Array, columns: int, how: Layout) -> Array:
     """Say where blocks of a band begin: at every output, or at every vector of a row."""
     return bases[:, : columns : 1 if how.mode == "broadcast" else how.lanes]
-
-
-@lru_cache(maxsize=1024)
-def prepare_packing(
-    problem: ConvProblem, turned: bool, dtype: str, w: Strides, threads: int
-) -> Prepared:
-    """Prepare to pack a kernel ``(G, K, C, *kernel)`` for a forward problem.
-
-    ``turned`` says that the kernel is one whose channels are to be exchanged, and its
-    elements turned round.
-    """
-    how = layout(problem, sum_bytes(dtype))
-    group, row, channel, *taps = w
-    if turned:
-        row, channel = channel, row
-    taps = [0] * (RANK - problem.rank) + taps
-    sizes = [axis.kernel for axis in axes_of(problem)]
-    kept, rows, packed = [], [], 0
-    for piece in how.pieces:
-        offsets: Array = np.zeros(1, np.int64)
-        for axis, stride, size in zip(piece.phase.axes, taps, sizes, strict=True):
-            places = np.array(axis.taps, np.int64)
-            places = size - 1 - places if turned else places
-            offsets = np.add.outer(offsets, places * stride)
-        sources = np.add.outer(np.arange(problem.C) * channel, offsets.ravel()).ravel()
-        kept.append(sources)
-        in_order = bool((sources == np.arange(sources.size)).all())
-        rows += [sources.size, sources.ctypes.data, in_order, packed]
-        packed += how.packed_of(piece)
-    table = np.array([len(how.pieces), *rows], np.int64)
-    blocks = np.array(how.blocks, np.int64).ravel()
-    constants = [
-        len(how.blocks), blocks.ctypes.data, table.ctypes.data,
-        group, row, how.packed, problem.K,
-    ]  # fmt: skip
-    parts = problem.G * len(how.pieces) * len(how.blocks)
-    one = step(("pack", "rows", dtype), constants, parts, kept=(table, blocks, *kept))
-    return Prepared((one,), 0, threads)
-
-
-def workspace(problem: ConvProblem, itemsize: int) -> int:
-    """Bound the bytes one thread works in, however arrays lie."""
-    each = (layout(problem, itemsize, as_it_lies=lies) for lies in (False, True))
-    return max(how.worker_numbers for how in each) * itemsize + 64
-
-
-def packed_numbers(problem: ConvProblem, itemsize: int) -> int:
-    """Count the numbers of the packed kernel."""
-    return math.prod((problem.G, layout(problem, itemsize).packed))
-
-
-def counts(problem: ConvProblem, itemsize: int, *, turned: bool) -> tuple[int, int]:
-    """Count the products formed, in whole vectors, and the numbers moved.
-
-    Packing jumps about: a number takes as long as 6 that are copied in a row, and as 12 where
-    the kernel is turned round.
-    """
-    how = layout(problem, itemsize)
-    products = moved = 0
-    width = sum(width for _, width in how.blocks)
-    for piece in how.pieces:
-        outputs, terms = piece.phase.outputs, how.terms(piece)
-        columns = piece.phase.axes[-1].number
-        if how.mode == "broadcast":
-            products += outputs * terms * width
-        else:
-            products += outputs * terms * width * -(-columns // how.lanes) * how.lanes // columns
-        moved += piece.number * problem.C * piece.band.channel + 2 * outputs * problem.K
-    images = problem.N * problem.G
-    packing = (12 if turned else 6) * problem.G * how.packed
-    return images * products, images * moved + packing

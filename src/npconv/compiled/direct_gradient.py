@@ -6,12 +6,10 @@ import math
 from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
-
-from npconv.compiled import direct
-from npconv.compiled.direct import NUMBERS, Layout
+from npconv.compiled import direct, partial_sums
+from npconv.compiled.direct import NUMBERS, Layout, Pieces
 from npconv.compiled.phases import phases
-from npconv.compiled.prepared import Prepared, Strides, step
+from npconv.compiled.prepared import LINE, Prepared, Strides, step
 from npconv.compiled.registers import sum_bytes, vector_bytes
 from npconv.problem import ConvProblem
 
@@ -19,6 +17,8 @@ from npconv.problem import ConvProblem
 OUTPUTS = 96
 # Numbers of a tile; and terms it should have, or the gradients are transposed too often.
 TILE, TERMS = 2**16, 96
+# Parts that are enough for threads to share, and products that are worth sharing.
+ENOUGH, SHARED_PRODUCTS = 8, 2**20
 
 
 class GradientLayout(NamedTuple):
@@ -28,6 +28,7 @@ class GradientLayout(NamedTuple):
     channels: int  # of a chunk
     panel_numbers: int
     tile_numbers: int
+    streams: int
 
     @property
     def worker_numbers(self) -> int:
@@ -57,7 +58,18 @@ def layout(
     bands = Layout("broadcast", blocks, -(-problem.C // channels), (piece,), channels, lanes)
     outputs = piece.band.rows * piece.band.columns
     panel, tile = outputs * width, channels * taps * width
-    return GradientLayout(bands, channels, direct.whole_lines(panel), direct.whole_lines(tile))
+    panel, tile = direct.whole_lines(panel), direct.whole_lines(tile)
+    return GradientLayout(
+        bands, channels, panel, tile, _streams(problem, piece, len(blocks), itemsize)
+    )
+
+
+def _streams(problem: ConvProblem, piece: Pieces, blocks: int, itemsize: int) -> int:
+    """Share bands, where there are too few channels for threads to share."""
+    parts = problem.G * blocks * -(-problem.C * problem.taps // TERMS)
+    if parts >= ENOUGH or problem.products < SHARED_PRODUCTS:
+        return 1
+    return partial_sums.streams(problem, itemsize, problem.N * piece.number)
 
 
 @lru_cache(maxsize=1024)
@@ -69,28 +81,29 @@ def prepare(
     flat, x, y = direct.as_it_is_read(problem, x, y)
     how = layout(flat, itemsize, threads, as_it_lies=flat is problem)
     constants, kept = direct.words(flat, how.bands, dtype, x, y)
-    group, row, channel, *taps = w
-    places = np.arange(problem.C) * channel
-    for stride, size in zip(taps, problem.kernel, strict=True):
-        places = np.add.outer(places, np.arange(size) * stride)
-    places = np.ascontiguousarray(places.ravel())
-    in_order = bool((places == np.arange(places.size)).all())
-    constants[direct.WORKER_WORD] = how.worker_numbers * itemsize
+    places, in_order = partial_sums.places_of(problem, w)
+    own = how.worker_numbers * itemsize
+    constants[direct.WORKER_WORD] = own
     constants += [
         problem.N, how.panel_numbers * itemsize, how.channels, problem.taps,
-        group, row, places.ctypes.data, in_order,
+        *w[:2], places.ctypes.data, in_order,
+        how.streams, threads * own, partial_sums.nbytes(problem, itemsize, 2) // 2,
     ]  # fmt: skip
-    parts = problem.G * how.bands.chunks * len(how.bands.blocks)
-    one = step(("direct_gradient", dtype), constants, parts, (*kept, places))
-    return Prepared((one,), how.worker_numbers * itemsize * threads, threads)
+    parts = problem.G * how.bands.chunks * len(how.bands.blocks) * how.streams
+    steps = [step(("direct_gradient", dtype), constants, parts, (*kept, places))]
+    if how.streams > 1:
+        steps.append(partial_sums.add_up(problem, dtype, how.streams, threads * own, w))
+    sums = partial_sums.nbytes(problem, itemsize, how.streams)
+    return Prepared(tuple(steps), threads * own + sums, threads)
 
 
-def workspace(problem: ConvProblem, itemsize: int) -> int:
-    """Bound the bytes one thread works in, however arrays lie."""
+def workspace(problem: ConvProblem, itemsize: int, threads: int) -> int:
+    """Bound the bytes that threads work in, however arrays lie."""
     if not math.prod((problem.C, problem.taps, problem.pixels)):
-        return 64
-    each = (layout(problem, itemsize, as_it_lies=lies) for lies in (False, True))
-    return max(how.worker_numbers for how in each) * itemsize + 64
+        return LINE
+    ways = [layout(problem, itemsize, as_it_lies=lies) for lies in (False, True)]
+    sums = max(partial_sums.nbytes(problem, itemsize, how.streams) for how in ways)
+    return threads * (max(how.worker_numbers for how in ways) * itemsize + LINE) + sums
 
 
 def counts(problem: ConvProblem, itemsize: int) -> tuple[int, int]:

@@ -210,11 +210,12 @@ def _linked(library: Any) -> Any:
     from llvmlite import binding
 
     code = binding.parse_assembly(library.get_llvm_str())
-    waiting, seen = [library], {library.name, "nrt"}
+    # Specialisations of one function are libraries of one name; "nrt" is Numba's own memory.
+    waiting, seen = [library], {id(library)}
     while waiting:
         for called in waiting.pop()._linking_libraries:
-            if called.name not in seen:
-                seen.add(called.name)
+            if called.name != "nrt" and id(called) not in seen:
+                seen.add(id(called))
                 waiting.append(called)
                 code.link_in(binding.parse_bitcode(called.serialize_using_bitcode()[2]))
     return code

@@ -1,10 +1,4 @@
-"""Which inputs each output reads, without a zero between them: a convolution in phases.
-
-With ``input_dilation`` neighbouring outputs read through different kernel elements, since
-what others read are holes. Outputs that read through the same ones are a phase: a plain
-strided convolution. So the gradient of a strided convolution multiplies no zeros (Dumoulin
-and Visin, A guide to convolution arithmetic for deep learning, 2016).
-"""
+"""A convolution in phases: which outputs read alike along all axes (see `npconv.phases`)."""
 
 from __future__ import annotations
 
@@ -13,28 +7,14 @@ from itertools import product
 from typing import NamedTuple
 
 from npconv.axis import Axis
+from npconv.phases import AxisPhase, axis_phases
 from npconv.problem import ConvProblem
 
 RANK = 3  # axes that kernels walk over; fewer are preceded by axes of one element
 
 
-class AxisPhase(NamedTuple):
-    """Outputs ``first, first + apart, ...`` of one axis, ``number`` of them.
-
-    Through kernel element ``taps[i]`` the first of them reads input ``reads[i]``, each next
-    one ``step`` inputs further on.
-    """
-
-    first: int
-    apart: int
-    number: int
-    taps: tuple[int, ...]
-    reads: tuple[int, ...]
-    step: int
-
-
 class Phase(NamedTuple):
-    """The same along all axes."""
+    """A phase of each axis."""
 
     axes: tuple[AxisPhase, ...]
 
@@ -51,25 +31,10 @@ class Phase(NamedTuple):
 
 def phases(problem: ConvProblem) -> list[Phase]:
     """Give the phases of a problem along `RANK` axes; those without outputs are left out."""
-    per_axis = [_phases(axis) for axis in axes_of(problem)]
+    per_axis = [axis_phases(axis) for axis in axes_of(problem)]
     return [Phase(chosen) for chosen in product(*per_axis)]
 
 
 def axes_of(problem: ConvProblem) -> list[Axis]:
     """Give `RANK` axes: axes of one element first."""
     return [Axis(1, 1)] * (RANK - problem.rank) + list(problem.axes)
-
-
-def _phases(axis: Axis) -> list[AxisPhase]:
-    """Solve ``p * stride + r * dilation - low = t * input_dilation`` for each kind of ``p``."""
-    spread = axis.input_dilation
-    common = math.gcd(axis.stride, spread)
-    apart = spread // common
-    found = []
-    for p in range(min(apart, axis.out)):
-        t = [p * axis.stride + r * axis.dilation - axis.low for r in range(axis.kernel)]
-        taps = tuple(r for r in range(axis.kernel) if t[r] % spread == 0)
-        reads = tuple(t[r] // spread for r in taps)
-        number = (axis.out - 1 - p) // apart + 1
-        found.append(AxisPhase(p, apart, number, taps, reads, axis.stride // common))
-    return found

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npconv.axis import Axis
-from npconv.compiled import words
+from npconv.compiled import channels, small_pooling, words
 from npconv.compiled.blocks import FIRST, OUT, SCRATCH
-from npconv.compiled.prepared import Prepared, Step, Strides, address, strides_of
+from npconv.compiled.prepared import Prepared, Step, Strides, address, lies_in_rows, strides_of
 from npconv.compiled.sliding import Sliding, sliding
 from npconv.memory import new_array
 from npconv.numbers import DType
@@ -45,7 +45,7 @@ def _why_not(pool: Pool, itemsize: int, limit: int) -> str | None:
     if space != axes[2:] and [*space, c] != axes[1:]:
         return "images and channels lie between the axes of space"
     if pool.is_global:
-        return "one window sees everything: that is a reduction of NumPy's own"
+        return None
     taps = math.prod(window.axis.kernel for window in pool.windows)
     if taps > MOST_TAPS or math.prod(pool.shape) >= 2**31:
         return "windows or images are too large"
@@ -61,8 +61,12 @@ def _why_not(pool: Pool, itemsize: int, limit: int) -> str | None:
 # ---- the five -----------------------------------------------------------------------------
 
 
-def largest(pool: Pool, x: Array) -> Array:
-    """Take the largest element of every window."""
+def largest(pool: Pool, x: Array) -> Array | None:
+    """Take the largest element of every window; None where that is a reduction of NumPy's own."""
+    if pool.is_global:
+        return None
+    if small_pooling.serves(pool, x):
+        return small_pooling.largest(pool, x)
     result, y = pool.new_output(x.dtype)
     lie = _Posed.of(pool)
     to = lie.of_array(y)
@@ -72,7 +76,11 @@ def largest(pool: Pool, x: Array) -> Array:
 
 
 def largest_with_places(pool: Pool, x: Array) -> tuple[Array, Array] | None:
-    """Say also where it stood; None where a window found nothing above -inf."""
+    """Say also where it stood; None as above, or where a window found nothing above -inf."""
+    if pool.is_global:
+        return None
+    if small_pooling.serves(pool, x):
+        return small_pooling.largest_with_places(pool, x)
     result, y = pool.new_output(x.dtype)
     found, places = pool.new_output(np.dtype(np.int64))
     lie, flags = _Posed.of(pool), np.zeros(1, np.int64)
@@ -83,7 +91,11 @@ def largest_with_places(pool: Pool, x: Array) -> tuple[Array, Array] | None:
 
 
 def largest_grad(pool: Pool, dy: Array, x: Array) -> Array | None:
-    """Hand each output's gradient to the winner; None where a window had none above -inf."""
+    """Hand each output's gradient to the winner; None as above."""
+    if pool.is_global:
+        return None
+    if small_pooling.serves(pool, x, dy):
+        return small_pooling.largest_grad(pool, dy, x)
     result, dx = _new_grad(pool, dy.dtype)
     lie, flags = _Posed.of(pool), np.zeros(1, np.int64)
     seen, grads, dx = (lie.of_array(a) for a in (pool.crop(x), pool.view(dy), dx))
@@ -100,8 +112,16 @@ def largest_grad(pool: Pool, dy: Array, x: Array) -> Array | None:
     return result
 
 
-def mean(pool: Pool, x: Array, include_pad: bool) -> Array:
-    """Take the mean of every window."""
+def mean(pool: Pool, x: Array, include_pad: bool) -> Array | None:
+    """Take the mean of every window; None where NumPy has to."""
+    if pool.is_global:
+        total = channels.sums_of_images(pool.view(x))
+        if total is None:
+            return None
+        total /= math.prod(sizes[0] for sizes in _sizes(pool, include_pad))
+        result, y = pool.new_output(x.dtype)
+        y[...] = total.reshape(y.shape)
+        return result
     result, y = pool.new_output(x.dtype)
     lie = _Posed.of(pool, _sizes(pool, include_pad))
     to = lie.of_array(y)
@@ -113,6 +133,9 @@ def mean(pool: Pool, x: Array, include_pad: bool) -> Array:
 def mean_grad(pool: Pool, dy: Array, include_pad: bool) -> Array:
     """Share each output's gradient out among its window's elements."""
     result, dx = _new_grad(pool, dy.dtype)
+    if pool.is_global:
+        dx[...] = pool.view(dy) / math.prod(sizes[0] for sizes in _sizes(pool, include_pad))
+        return result
     lie = _Posed.of(pool, _sizes(pool, include_pad, 1))
     grads, dx = lie.of_array(pool.view(dy)), lie.of_array(dx)
     count, scratch = max(1, SLICE // max(1, grads[:1].nbytes)), Scratch()
@@ -165,20 +188,14 @@ class _Posed(NamedTuple):
 
 def _slices(x: Array) -> Iterator[tuple[slice, Array]]:
     """Give images whose rows lie in one piece: all, or, where they are copied, some by some."""
-    count = len(x) if _lies_in_rows(x) else max(1, SLICE // max(1, x[:1].nbytes))
+    count = len(x) if lies_in_rows(x) else max(1, SLICE // max(1, x[:1].nbytes))
     for n in range(0, len(x), max(count, 1)):
         images = slice(n, n + count)
         yield images, _rows(x[images])
 
 
 def _rows(x: Array) -> Array:
-    return x if _lies_in_rows(x) else np.ascontiguousarray(x)
-
-
-def _lies_in_rows(x: Array) -> bool:
-    item = x.dtype.itemsize
-    whole = not any(stride % item for stride in x.strides)
-    return whole and x.strides[-1] == item and x.flags.aligned
+    return x if lies_in_rows(x) else np.ascontiguousarray(x)
 
 
 def _threads() -> int:

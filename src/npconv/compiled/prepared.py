@@ -17,7 +17,7 @@ from npconv.compiled.team import team
 from npconv.problem import Array
 from npconv.scratch import Scratch
 
-LINE = 64  # bytes of a cache line
+LINE = 128  # bytes of two cache lines, which are read together: working memory begins there
 FINITE_PART = 2**16  # numbers that a thread looks at in one go
 
 # How arrays lie, in elements: one number for each axis of the inner layout.
@@ -78,9 +78,15 @@ def address(array: Array | None) -> int:
 
 
 @contextmanager
-def written(out: Array, dtype: np.dtype[Any], scratch: Scratch) -> Iterator[Array]:
-    """Lend an array to write ``out`` through: itself, or one of the dtype of the sums."""
-    if out.dtype == dtype and out.flags.aligned:
+def written(
+    out: Array, dtype: np.dtype[Any], scratch: Scratch, *, in_rows: bool = False
+) -> Iterator[Array]:
+    """Lend an array to write ``out`` through: itself, or one of the dtype of the sums.
+
+    ``in_rows`` asks that its rows lie in one piece each.
+    """
+    can = lies_in_rows(out) if in_rows else out.flags.aligned
+    if out.dtype == dtype and can:
         yield out
         return
     result = scratch.array("result", out.shape, dtype)
@@ -93,16 +99,30 @@ def usable(array: Array) -> Array:
     return array if array.flags.aligned else array.copy()
 
 
+def lies_in_rows(array: Array) -> bool:
+    """Whether machine code can read an array row by row: each lies in one piece."""
+    return array.flags.aligned and (array.shape[-1] == 1 or array.strides[-1] == array.itemsize)
+
+
+def in_rows(array: Array, role: str, scratch: Scratch) -> Array:
+    """Give an array whose rows lie in one piece each: itself, if they do."""
+    if lies_in_rows(array):
+        return array
+    copy = scratch.array(role, array.shape, array.dtype)
+    copy[...] = array
+    return copy
+
+
 def run(
     prepared: Prepared,
     first: Array,
-    second: Array,
+    second: Array | None,
     out: Array,
     bias: Array | None,
     scratch: Scratch,
     flags: Array | None = None,
 ) -> None:
-    """Run on arrays, with working memory from ``scratch`` that begins with a cache line."""
+    """Run on arrays, with working memory from ``scratch``."""
     memory = scratch.array("compiled", (prepared.scratch + LINE,), np.uint8)
     begin = address(memory)
     prepared.run(first, second, out, bias, begin + -begin % LINE, address(flags))

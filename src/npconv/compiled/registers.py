@@ -10,6 +10,10 @@ ITEMSIZES = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2, "int64": 8
 SUMS = {"float16": "float32", "bfloat16": "float32", "int64": "float64"}
 
 
+# Rows of the blocks of sums whose vectors run along an image.
+HEIGHTS = (8, 6, 4, 3, 2, 1)
+
+
 def sum_bytes(dtype: str) -> int:
     """Say how many bytes a number of a sum has."""
     return ITEMSIZES[SUMS.get(dtype, dtype)]
@@ -39,9 +43,19 @@ def vector_bytes() -> int:
 @cache
 def accumulators() -> int:
     """Say how many registers may hold sums, a row of factors and a broadcast beside them."""
+    return 24 if _thirty_two() else 12
+
+
+@cache
+def block_rows() -> int:
+    """Say how many rows of two vectors registers hold, with two more and a broadcast."""
+    return 14 if _thirty_two() else 6
+
+
+def _thirty_two() -> bool:
+    """Whether there are as many vector registers, not only 16."""
     features = _features()
-    sixteen = features.get("sse2") and not features.get("avx512f")
-    return 12 if sixteen else 24  # of 32
+    return bool(features.get("avx512f") or not features.get("sse2"))
 
 
 @cache

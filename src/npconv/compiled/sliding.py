@@ -17,7 +17,7 @@ from npconv.compiled import words
 from npconv.compiled.blocks import CALL_WORDS
 from npconv.compiled.machine_code import address_of
 from npconv.compiled.prepared import Step, Strides
-from npconv.compiled.row_phases import Phase, phases, undilated
+from npconv.phases import AxisPhase, axis_phases, undilated
 from npconv.problem import ConvProblem
 
 # A kernel of up to so many elements is unrolled, and stays in registers; of a larger one only
@@ -37,7 +37,7 @@ PART = 6000
 class Columns(NamedTuple):
     """Phases of the last axis that are computed side by side."""
 
-    phases: tuple[Phase, ...]
+    phases: tuple[AxisPhase, ...]
     taps: int  # of each phase's, how many are unrolled; 0 for all
     apart: int  # outputs from one of a lone phase to its next; 0 where rows are written whole
 
@@ -52,7 +52,7 @@ class Columns(NamedTuple):
 
 def columns_of(axis: Axis, *, unrolled: bool) -> list[Columns]:
     """Group the phases of the last axis; none where there is no output."""
-    found = tuple(phases(axis))
+    found = tuple(axis_phases(axis))
     taps = sum(len(phase.taps) for phase in found)
     if unrolled and len(found) <= words.MOST_PHASES and taps <= UNROLLED_ROW:
         return [Columns(found, 0, 0)] if found else []
@@ -69,16 +69,16 @@ def _chunk(taps: int, most: int) -> int:
 class Rows(NamedTuple):
     """Phases of the rows that the same code computes: ``taps`` of them unrolled."""
 
-    phases: tuple[Phase, ...]
+    phases: tuple[AxisPhase, ...]
     taps: int
     apart: int  # kernel rows from an output row to the next
 
 
 def rows_of(axis: Axis, columns: Columns, *, unrolled: bool) -> list[Rows]:
     """Group the phases of the rows by the code they need."""
-    groups: dict[tuple[int, int, int], list[Phase]] = {}
+    groups: dict[tuple[int, int, int], list[AxisPhase]] = {}
     across = max(sum(map(len, columns.reads)), 1)
-    for phase in phases(axis):
+    for phase in axis_phases(axis):
         taps = len(phase.taps)
         parts = undilated(phase)
         most = UNROLLED if unrolled and not columns.taps else 1
@@ -262,7 +262,7 @@ def _outer_places(axis: Axis) -> list[tuple[int, list[tuple[int, int]]]]:
     found = [
         (p.first + i * p.apart,
          [(r, p.read + i * p.step + k * p.unit) for k, r in enumerate(p.taps)])
-        for p in phases(axis)
+        for p in axis_phases(axis)
         for i in range(p.number)
     ]  # fmt: skip
     return sorted(found)

@@ -10,8 +10,8 @@ from npconv.algorithms.protocol import DType
 from npconv.algorithms.winograd_matrices import BY_TILE, F_1_1, F_2_3, F_4_3, Filtering
 from npconv.axis import Axis
 from npconv.compiled.blocks import FIRST
-from npconv.compiled.host import block_rows, vector_bytes
 from npconv.compiled.prepared import Strides
+from npconv.compiled.registers import block_rows, vector_bytes
 from npconv.compiled.winograd_words import Words
 from npconv.problem import ConvProblem
 
@@ -135,6 +135,12 @@ def odd_lines(nbytes: int) -> int:
     return (-(-nbytes // 64) | 1) * 64
 
 
+def pairs_of(vectors: int, width: int) -> int:
+    """Count the pairs that vectors make in blocks of so many; the last of one may be alone."""
+    of_block = (width + 1) // 2
+    return vectors // width * of_block + (vectors % width + 1) // 2
+
+
 def whole_lines(nbytes: int) -> int:
     """Round up to whole pairs of cache lines, so that threads do not share one."""
     return -(-nbytes // 128) * 128
@@ -207,9 +213,31 @@ def tiling(
     return one._replace(panel=-(-tiles // panels), panels=panels)
 
 
+def dealt(cut: Tiling, groups: int, threads: int) -> Tiling:
+    """Cut into more panels where that lets each thread do as many of its own.
+
+    What one thread has transformed comes slowly to another. But each panel reads all of the
+    kernel, and should be worth it.
+    """
+    if threads == 1 or not is_shared(cut, groups, threads):
+        return cut
+    parts = FEW_PANELS * threads if cut.u_bytes <= PANEL_BYTES else threads
+    parts = -(-max(parts, cut.panels * groups) // threads) * threads
+    panels = min(cut.tiles // block_rows(), -(-parts // groups))
+    panels -= panels * groups % threads and panels % threads
+    if panels < cut.panels:
+        return cut
+    panel = -(-cut.tiles // panels)
+    return cut._replace(panel=panel, panels=-(-cut.tiles // panel))
+
+
 def is_shared(cut: Tiling, groups: int, threads: int) -> bool:
-    """Whether threads share the parts of a panel; if not, each does panels of its own."""
-    return cut.panels * groups < FEW_PANELS * threads
+    """Whether threads share the parts of a panel; if not, each does panels of its own.
+
+    A single thread would rather multiply all panels by a block of the kernel while it is there.
+    """
+    panels = cut.panels * groups
+    return panels < FEW_PANELS * threads and (threads == 1 or panels % threads != 0)
 
 
 def scratch_bytes(cut: Tiling, groups: int, threads: int) -> int:

@@ -1,23 +1,35 @@
-"""The kernel's gradient by Winograd's filtering, prepared: chunk by chunk of tiles."""
+"""The kernel's gradient by Winograd's filtering, prepared: chunk by chunk of tiles.
+
+Each thread works for itself, so that nothing it transforms has to come from another one's
+cache: on some of the chunks, whose sums are a stream (`npconv.compiled.partial_sums`), and
+where there are too few streams on some of the output channels, for which it transforms the
+input once more.
+"""
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
+
 from npconv.algorithms.protocol import DType
+from npconv.compiled import partial_sums
 from npconv.compiled.blocks import FIRST, SECOND
+from npconv.compiled.machine_code import address_of
 from npconv.compiled.prepared import Prepared, Step, Strides, step
-from npconv.compiled.winograd import Tiling, odd_lines, slices, tiling, whole_lines, words
+from npconv.compiled.winograd import Slice, Tiling, odd_lines, slices, tiling, whole_lines, words
 from npconv.compiled.winograd_steps import check_words
-from npconv.compiled.winograd_words import GradientWords, Words
+from npconv.compiled.winograd_words import ALONE_BYTES, GradientWords, StreamWords
 from npconv.problem import ConvProblem
 
 # Transformed inputs and gradients of a chunk should stay in the second cache; but fewer tiles
 # would not be worth transforming their sums back, as long as they stay in the third.
 CHUNK_BYTES, FEW_TILES, MOST_BYTES = 5 * 2**18, 64, 5 * 2**20
-# Output channels, and vectors of input channels, of one part: at most.
+# Output channels, and vectors of input channels, that are multiplied together: at most.
 ROWS, COLUMNS = 28, 4
+NORM_NUMBERS = 2**14  # whose norms are worth a part of their own
 
 
 class Chunks(NamedTuple):
@@ -25,39 +37,51 @@ class Chunks(NamedTuple):
 
     tiles: int
     number: int
+    streams: int
+    ranges: int  # of output channels, each of so many vectors
+    vectors: int
     v_tile: int
     m_tile: int
     rows: int
-    row_parts: int
     columns: int
     column_parts: int
     u_row: int
-    own: int  # of each thread
+    m_at: int  # what a thread has of its own: V, then M, then this
+    own_at: int
+    each: int
+    norms_at: int
+    sums_at: int
     total: int
 
 
 def chunks(problem: ConvProblem, cut: Tiling, threads: int) -> Chunks:
     """Cut; what is summed in which order depends on the problem alone."""
-    nbytes, G = cut.lanes * cut.item, problem.G
-    v_tile, m_tile = (odd_lines(n * nbytes) for n in (cut.inputs, cut.outputs))
-    tile = G * cut.elements * (v_tile + m_tile)
+    nbytes = cut.lanes * cut.item
+    v_tile = odd_lines(cut.inputs * nbytes)
+    tile = cut.elements * (v_tile + odd_lines(cut.outputs * nbytes))
     most = max(1, CHUNK_BYTES // tile, min(FEW_TILES, MOST_BYTES // tile))
-    count = max(1, -(-cut.tiles // most))
-    tiles = -(-cut.tiles // count)
+    number = max(1, -(-cut.tiles // most))
+    tiles = -(-cut.tiles // number)
+    streams = partial_sums.streams(problem, cut.item, number)
+    ranges = min(-(-threads // (streams * problem.G)), cut.outputs) or 1
+    vectors = -(-cut.outputs // ranges)
+    ranges = -(-cut.outputs // max(vectors, 1))
+    m_tile = odd_lines(vectors * nbytes)
     columns = max(1, min(COLUMNS, cut.inputs))
-    column_parts = -(-cut.inputs // columns)
-    # Each thread gets as many parts.
-    row_parts = -(-problem.K // ROWS)
-    if row_parts * column_parts * G < 8 * threads:
-        row_parts = min(-(-row_parts // threads) * threads, max(1, problem.K // 8))
-    rows = max(1, -(-problem.K // max(1, row_parts)))
+    width = min(vectors * cut.lanes, problem.K)
+    rows = max(1, -(-width // max(1, -(-width // ROWS))))  # about equally many at a time
     u_row = odd_lines(columns * nbytes)
+    m_at = whole_lines(cut.elements * odd_lines(tiles * v_tile))
+    own_at = m_at + whole_lines(cut.elements * odd_lines(tiles * m_tile))
     own = whole_lines(max(cut.elements * odd_lines(rows * u_row), cut.strip))
-    kept = G * cut.elements * (odd_lines(tiles * v_tile) + odd_lines(tiles * m_tile))
-    total = whole_lines(kept) + threads * own
+    each = own_at + own + 3 * ALONE_BYTES
+    norms_at = threads * each
+    sums_at = norms_at + whole_lines(8 * problem.G * (problem.C + problem.K))
     return Chunks(
-        tiles, count, v_tile, m_tile, rows, row_parts, columns, column_parts, u_row, own, total
-    )
+        tiles, number, streams, ranges, vectors, v_tile, m_tile, rows, columns,
+        -(-cut.inputs // columns), u_row, m_at, own_at, each, norms_at, sums_at,
+        sums_at + partial_sums.nbytes(problem, cut.item, streams),
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=1024)
@@ -69,44 +93,54 @@ def prepare_gradient(
     of = chunks(problem, cut, threads)
     steps: list[Step] = []
     for one in slices(problem, x, dy):
-        inputs = words(problem, cut, x, dy, 0, threads, one)
-        for i in range(of.number):
-            steps += _chunk(problem, cut, of, inputs, i, adds or bool(steps), dtype)
-        check = check_words(problem, cut, x, dy, one)
+        steps += _slice(problem, cut, of, (x, dy), one, adds or bool(steps), dtype)
+        each = -(-NORM_NUMBERS // max(1, problem.N * math.prod(problem.size)))
+        check = check_words(problem, cut, x, dy, one)._replace(norms=of.norms_at, channels=each)
+        parts = -(-problem.G * (problem.C + problem.K) // each)
+        steps.append(step(("winograd_check", "norms", str(dtype)), check, parts))
         steps.append(step(("winograd_check", "gradient", str(dtype)), check, problem.G))
     return Prepared(tuple(steps), of.total, threads)
 
 
-def _chunk(
-    problem: ConvProblem, cut: Tiling, of: Chunks, inputs: Words,
-    i: int, adds: bool, dtype: DType,
+def _slice(
+    problem: ConvProblem, cut: Tiling, of: Chunks, lie: tuple[Strides, Strides], one: Slice,
+    adds: bool, dtype: DType,
 ) -> list[Step]:  # fmt: skip
-    """Transform both operands of a chunk, then multiply and transform back."""
+    """Transform both operands of each chunk, multiply, transform back; then add streams up."""
     v_element, m_element = odd_lines(of.tiles * of.v_tile), odd_lines(of.tiles * of.m_tile)
-    v_group, m_group = cut.elements * v_element, cut.elements * m_element
-    m = problem.G * v_group
-    own = whole_lines(m + problem.G * m_group)
-    here = min(of.tiles, cut.tiles - i * of.tiles)
-    inputs = inputs._replace(
-        operand=FIRST, first=i * of.tiles, panel=of.tiles, panels=1, channels=1, parts=cut.inputs,
-        v=0, v_panel=v_group, v_worker=0, v_tile=of.v_tile, v_element=v_element,
-        own=own, own_bytes=of.own, strip=0,
+    taps = problem.taps * cut.item
+    inputs = words(problem, cut, *lie, 0, 1, one)._replace(
+        operand=FIRST, first=0, panel=of.tiles, panels=1, channels=1, parts=cut.inputs,
+        v=0, v_panel=0, v_worker=of.each, v_tile=of.v_tile, v_element=v_element,
+        own=of.own_at, own_bytes=of.each, strip=0,
     )  # fmt: skip
     grads = inputs._replace(
         operand=SECOND, x_at=inputs.y_at, x_image=inputs.y_image, x_group=inputs.y_group,
         x_channel=inputs.y_channel, x_row=inputs.y_row,
         C=problem.K, H=inputs.P, W=inputs.Q, top=0, left=0, parts=cut.outputs,
-        v=m, v_panel=m_group, v_tile=of.m_tile, v_element=m_element,
+        v=of.m_at, v_tile=of.m_tile, v_element=m_element,
     )  # fmt: skip
-    made = GradientWords(
-        problem.C, problem.K, here, 0, v_group, of.v_tile, v_element,
-        m, m_group, of.m_tile, m_element, of.rows, of.row_parts,
-        of.columns, of.column_parts, own, of.own, of.u_row, odd_lines(of.rows * of.u_row),
-        problem.K * problem.C * problem.taps * cut.item, int(adds),
+    products = GradientWords(
+        problem.C, problem.K, of.tiles, 0, 0, of.v_tile, v_element,
+        of.m_at, 0, of.m_tile, m_element, of.rows, 1,
+        of.columns, of.column_parts, of.own_at, of.each, of.u_row, odd_lines(of.rows * of.u_row),
+        problem.K * problem.C * taps, int(adds),
     )  # fmt: skip
-    variant, parts = (str(dtype), cut.variant), problem.G * of.row_parts * of.column_parts
-    return [
-        step(("winograd", "transform", *variant), inputs, problem.G * cut.inputs),
-        step(("winograd", "grads", *variant), grads, problem.G * cut.outputs),
-        step(("winograd_gradient", *variant), made, parts),
-    ]
+    told = [np.array(each, np.int64) for each in (inputs, grads, products)]
+    variant = (str(dtype), cut.variant)
+    kernels = [("winograd", "transform"), ("winograd", "grads"), ("winograd_gradient",)]
+    told_words: list[int] = [
+        *(each.ctypes.data for each in told), *map(len, told),
+        *(address_of(*kernel, *variant) for kernel in kernels),
+        of.number, of.streams, of.ranges, of.tiles, cut.tiles, cut.inputs, cut.outputs,
+        of.vectors, cut.lanes, problem.C * taps, cut.item, of.each,
+        of.sums_at, partial_sums.nbytes(problem, cut.item, 2) // 2, int(adds),
+    ]  # fmt: skip
+    parts = problem.G * of.streams * of.ranges
+    steps = [step(("winograd", "stream"), StreamWords(*told_words), parts, told)]
+    if of.streams > 1:
+        kernel = (problem.G, problem.K, problem.C, *problem.kernel)
+        strides = tuple(int(np.prod(kernel[i + 1 :])) for i in range(len(kernel)))
+        name, count = str(dtype), of.streams
+        steps.append(partial_sums.add_up(problem, name, count, of.sums_at, strides, adds=adds))
+    return steps

@@ -11,8 +11,10 @@ from npconv.compiled.prepared import Prepared, Step, Strides, step
 from npconv.compiled.winograd import (
     Slice,
     Tiling,
+    dealt,
     in_bytes,
     is_shared,
+    pairs_of,
     scratch_bytes,
     slices,
     tile_axes,
@@ -28,8 +30,9 @@ from npconv.problem import ConvProblem
 # many tiles, enough to be worth transforming the tiles once more.
 U_BYTES, PIECE_BYTES = 5 * 2**19, 5 * 2**18
 MANY_U_BYTES, MANY_TILES = 5 * 2**20, 64
-# How many input channels of the kernel one part transforms.
-CHUNK = 64
+# How many input channels of the kernel one part transforms, for two vectors of output channels.
+CHUNK = 32
+FEW_IMAGES = 4  # for each thread, that are checked piece by piece
 # The block where such a kernel has to be transformed piece by piece: see `_pieces`.
 SMALL_BLOCK = 1
 
@@ -69,7 +72,7 @@ def prepare_forward(
 ) -> Prepared:
     """Prepare a forward problem; its kernel is packed for ``tile``, or None: it is as it came."""
     if tile is not None:
-        cut = tiling(problem, dtype, tile)
+        cut = dealt(tiling(problem, dtype, tile), problem.G, threads)
         size = _numbers(packed_shape(problem, cut)) * cut.item
         steps: list[Step] = []
         for one in slices(problem, x, y):
@@ -77,7 +80,7 @@ def prepare_forward(
             steps += _halves(made, cut, problem.G, threads, dtype)
             check = check_words(problem, cut, x, y, one)
             check = check._replace(seen_in=SECOND, seen=cut.u_bytes, seen_group=size)
-            steps.append(check_step(check, dtype))
+            steps.append(check_step(check, dtype, threads))
         return Prepared(tuple(steps), scratch_bytes(cut, problem.G, threads), threads)
     return _from_raw(problem, dtype, x, y, threads, turned)
 
@@ -86,7 +89,7 @@ def _from_raw(
     problem: ConvProblem, dtype: DType, x: Strides, y: Strides, threads: int, turned: bool
 ) -> Prepared:
     """Transform some of the kernel, multiply with that, and so on."""
-    cut = raw_tiling(problem, dtype)
+    cut = raw_tiling(problem, dtype, threads)
     u, most, seen, total = raw_layout(problem, cut, threads)
     seen_group = seen_numbers(problem) * cut.item
     blocks = _blocks_at_once(problem, cut, threads)
@@ -116,7 +119,7 @@ def _from_raw(
     for one in pictures:
         check = check_words(problem, cut, x, y, one)
         check = check._replace(seen_in=SCRATCH, seen=seen, seen_group=seen_group)
-        steps.append(check_step(check, dtype))
+        steps.append(check_step(check, dtype, threads))
     return Prepared(tuple(steps), total, threads)
 
 
@@ -139,12 +142,13 @@ def _alone_bytes(cut: Tiling) -> int:
     return whole_lines(cut.u_block + ALONE_BYTES)
 
 
-def raw_tiling(problem: ConvProblem, dtype: DType) -> Tiling:
+def raw_tiling(problem: ConvProblem, dtype: DType, threads: int) -> Tiling:
     """Cut a problem whose kernel is not packed: small blocks where it is transformed in pieces."""
     cut = tiling(problem, dtype)
     if cut.tiles >= MANY_TILES or problem.G * cut.u_bytes <= U_BYTES:
-        return cut
-    return tiling(problem, dtype, None, SMALL_BLOCK)
+        return dealt(cut, problem.G, threads)
+    cut = tiling(problem, dtype, None, SMALL_BLOCK)
+    return cut._replace(panel=max(cut.tiles, 1), panels=1)  # which all threads multiply
 
 
 def raw_layout(problem: ConvProblem, cut: Tiling, threads: int) -> tuple[int, int, int, int]:
@@ -207,7 +211,7 @@ def _kernel_words(problem: ConvProblem, cut: Tiling, turned: bool) -> KernelWord
 
 
 def _transform(cut: Tiling, made: KernelWords, groups: int, dtype: DType) -> Step:
-    parts = groups * made.vectors * -(-made.C // CHUNK)
+    parts = groups * pairs_of(made.vectors, made.block) * -(-made.C // CHUNK)
     what = "turned" if made.turned else "as_is"
     return step(("winograd_kernel", what, str(dtype), cut.variant), made, parts)
 
@@ -216,9 +220,12 @@ def _seen(made: KernelWords, groups: int, dtype: DType) -> Step:
     return step(("winograd_kernel", "seen", str(dtype)), made, groups)
 
 
-def check_step(made: CheckWords, dtype: DType) -> Step:
-    """Prepare the check of all images."""
-    return step(("winograd_check", "image", str(dtype)), made, made.N * made.G)
+def check_step(made: CheckWords, dtype: DType, threads: int) -> Step:
+    """Prepare the check of all images, a few of them cut for threads to share."""
+    images = made.N * made.G
+    pieces = threads if images < FEW_IMAGES * threads else 1
+    made = made._replace(pieces=pieces)
+    return step(("winograd_check", "image", str(dtype)), made, images * pieces)
 
 
 def check_words(
@@ -241,7 +248,7 @@ def check_words(
         problem.N, problem.G, problem.C, problem.K,
         h_axis.size if one.is_there else 0, w_axis.size,
         h_axis.out, w_axis.out, h_axis.low, w_axis.low,
-        *read[0], *read[1], *inside[0], *inside[1], h_axis.kernel, w_axis.kernel, 0, 0, 0,
+        *read[0], *read[1], *inside[0], *inside[1], h_axis.kernel, w_axis.kernel, 0, 0, 0, 1, 0, 1,
     )  # fmt: skip
 
 

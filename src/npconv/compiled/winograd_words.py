@@ -115,6 +115,35 @@ class GradientWords(NamedTuple):
     adds: int  # whether to what is there
 
 
+class StreamWords(NamedTuple):
+    """A stream of the kernel's gradient: what its three kernels are told, and by whom."""
+
+    inputs: int  # addresses of words: `Words` of both transforms, then `GradientWords`
+    grads: int
+    products: int
+    input_words: int  # how many they are
+    grad_words: int
+    product_words: int
+    transform: int  # addresses of the kernels
+    transform_grads: int
+    multiply: int
+    chunks: int
+    streams: int
+    ranges: int
+    tiles: int  # of a chunk
+    all_tiles: int
+    input_parts: int
+    output_parts: int
+    vectors: int  # of output channels in a range
+    lanes: int
+    w_row: int  # bytes of one output channel's gradient
+    item: int
+    each: int  # bytes of each thread
+    sums_at: int
+    sums: int  # bytes of a stream's sums
+    adds: int
+
+
 class CheckWords(NamedTuple):
     """What the checks of a result look at; see `npconv.trust`."""
 
@@ -151,11 +180,15 @@ class CheckWords(NamedTuple):
     seen_in: int  # which word of the block says where what is known of the kernel lies
     seen: int
     seen_group: int
+    pieces: int  # into which the rows of an image are cut
+    norms: int  # where in scratch those of a kernel's gradient lie
+    channels: int  # of which one part finds the norms
 
 
-# Room for the blocks of words that `alone` makes.
+# Room for the blocks of words that `alone` makes, or for each of those of `stream`.
 ALONE_BYTES = 1024
 WORDS = Words(*range(CALL_WORDS, CALL_WORDS + len(Words._fields)))
 KERNEL = KernelWords(*range(CALL_WORDS, CALL_WORDS + len(KernelWords._fields)))
 GRADIENT = GradientWords(*range(CALL_WORDS, CALL_WORDS + len(GradientWords._fields)))
+STREAM = StreamWords(*range(CALL_WORDS, CALL_WORDS + len(StreamWords._fields)))
 CHECK = CheckWords(*range(CALL_WORDS, CALL_WORDS + len(CheckWords._fields)))

@@ -71,7 +71,8 @@ TEXTS: dict[str, str] = {
     "bench_engine": "engine",
     "bench_microseconds": "microseconds",
     "bench_held": "demo.8x8 through a held plan whose kernel is not packed",
-    "bench_choice": "What auto chose, {engine} engine, threads: {threads}",
+    "bench_choice": "What auto chose for a packed kernel, {engine} engine, threads: {threads}",
+    "bench_call": "What auto chose for calls that pack, {engine} engine, threads: {threads}",
     "bench_choice_columns": (
         "problem|direction|auto|fastest|auto/fastest|largest error|of its bound"
     ),

@@ -70,7 +70,8 @@ TEXTS: dict[str, str] = {
     "bench_engine": "엔진",
     "bench_microseconds": "마이크로초",
     "bench_held": "계획을 만들어 두고 부른 demo.8x8 (커널은 변환하지 않음)",
-    "bench_choice": "auto의 선택, {engine} 엔진, 스레드 {threads}개",
+    "bench_choice": "미리 변환한 커널에 대한 auto의 선택, {engine} 엔진, 스레드 {threads}개",
+    "bench_call": "호출마다 커널을 변환할 때 auto의 선택, {engine} 엔진, 스레드 {threads}개",
     "bench_choice_columns": "문제|방향|auto|가장 빠른 것|시간비|최대 오차|한계 대비",
     "bench_memory": (
         "피연산자, 변환한 커널, 결과를 뺀 메모리(MiB), {engine} 엔진, 스레드 {threads}개"

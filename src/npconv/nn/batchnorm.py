@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from npconv.arrays import check_shape
+from npconv.compiled import batch_norm as compiled
+from npconv.compiled.norm_rows import BIAS, INVERSE, MEAN, ROW_COUNT, SUM, VARIANCE, WEIGHT
 from npconv.errors import ShapeError
 from npconv.nn.init import layer_dtype
 from npconv.nn.layer import Layer, real_array
@@ -90,61 +92,102 @@ class BatchNorm(Layer):
 
     def forward(self, input: Any, training: bool = False) -> Array:
         """Normalise `input`, ``(N, num_features, *spatial)``."""
+        return self.forward_rectified(input, training, rectified=False)
+
+    def forward_rectified(self, input: Any, training: bool, *, rectified: bool = True) -> Array:
+        """Do `forward`, and what `ReLU` would do after it, in one go."""
         x = real_array("input", input)
         self.output_shape(x.shape)
-        if training:
-            mean, var = self._batch_statistics(x)
-        else:
-            mean, var = self.running_mean, self.running_var
-        inv_std = (1 / np.sqrt(var.astype(np.float64) + self.eps)).astype(self.dtype)
-        # The statistics as of now: a later forward moves the running ones.
-        self.cache = x, mean.astype(self.dtype), inv_std, training
-        y = self._normalised()
-        if self.weight is not None and self.bias is not None:
-            y = y * self._spread(self.weight, x) + self._spread(self.bias, x)
-        return y
-
-    def _batch_statistics(self, x: Array) -> tuple[Array, Array]:
-        """Mean and variance per channel, formed in float64; moves the running averages."""
         count = x.size // self.num_features
-        if count < 2:
+        if training and count < 2:
             raise ShapeError(
                 "BatchNorm needs more than one value per channel while training, "
                 f"but input.shape={x.shape}"
             )
-        axes = self._axes(x)
-        mean = x.mean(axis=axes, dtype=np.float64)
-        var = np.square(x - self._spread(mean, x)).mean(axis=axes)
-        unbiased = var * count / (count - 1)
-        self.running_mean += self.momentum * (mean - self.running_mean)
-        self.running_var += self.momentum * (unbiased - self.running_var)
-        return mean, var
+        rows, y = self._rows(training), None
+        if x.dtype == self.dtype:
+            options: Any = {"forms": training, "rectified": rectified}
+            y = compiled.normalised(x, rows, self.eps, **options)
+        if y is None:
+            y = self._normalised(x, rows, training)
+            y = np.maximum(y, y.dtype.type(0)) if rectified else y
+        if training:
+            self.running_mean += self.momentum * (rows[MEAN] - self.running_mean)
+            unbiased = rows[VARIANCE] * (count / (count - 1))
+            self.running_var += self.momentum * (unbiased - self.running_var)
+        self.cache = x, rows, training
+        return y
 
-    def _normalised(self) -> Array:
-        x, mean, inv_std, _ = self.cache
+    def _rows(self, training: bool) -> Array:
+        """Make the numbers of all channels, as they are now: later they move."""
+        rows = np.empty((ROW_COUNT, self.num_features))
+        rows[WEIGHT] = 1 if self.weight is None else self.weight
+        rows[BIAS] = 0 if self.bias is None else self.bias
+        if not training:
+            rows[MEAN], rows[VARIANCE] = self.running_mean, self.running_var
+            rows[INVERSE] = 1 / np.sqrt(rows[VARIANCE] + self.eps)
+        return rows
+
+    def _normalised(self, x: Array, rows: Array, training: bool) -> Array:
+        """Give outputs, and form mean, variance and one over the deviation."""
+        if training:
+            rows[MEAN] = x.mean(axis=self._axes(x), dtype=np.float64)
+            off = np.square(x - self._spread(rows[MEAN], x))
+            rows[VARIANCE] = off.mean(axis=self._axes(x))
+            rows[INVERSE] = 1 / np.sqrt(rows[VARIANCE] + self.eps)
+        y = self._x_hat(x, rows)
+        if self.weight is not None and self.bias is not None:
+            y *= self._spread(self.weight, x)
+            y += self._spread(self.bias, x)
+        return y
+
+    def _x_hat(self, x: Array, rows: Array) -> Array:
+        mean, inverse = (rows[i].astype(self.dtype) for i in (MEAN, INVERSE))
         result: Array = x.astype(self.dtype, copy=False) - self._spread(mean, x)
-        result *= self._spread(inv_std, x)
+        result *= self._spread(inverse, x)
         return result
 
     def backward(self, grad_output: Any) -> Array:
         """Give the gradient of the input; set `weight_grad` and `bias_grad`."""
-        x, _, inv_std, training = self._needs_forward()
+        x, rows, training = self._needs_forward()
         dy = real_array("grad_output", grad_output, self.dtype)
         check_shape("grad_output", dy, x.shape, "the output's")
+        dx = None
+        if training and x.dtype == self.dtype:
+            dx = compiled.gradient(dy, x, rows)
+        return self._keep(rows, self._gradient(dy) if dx is None else dx)
+
+    def backward_rectified(self, grad_output: Any) -> Array | None:
+        """Do `backward` of `forward_rectified`; None where it cannot be done in one go."""
+        x, rows, training = self._needs_forward()
+        dy = real_array("grad_output", grad_output)
+        if not (training and dy.shape == x.shape and dy.dtype == x.dtype == self.dtype):
+            return None
+        dx = compiled.gradient(dy, x, rows, rectified=True)
+        return None if dx is None else self._keep(rows, dx)
+
+    def _keep(self, rows: Array, dx: Array) -> Array:
+        if self.weight is not None:
+            sums = rows[SUM:].reshape(self.num_features, 2)
+            self.bias_grad, self.weight_grad = (sums[:, i].astype(self.dtype) for i in (0, 1))
+        return dx
+
+    def _gradient(self, dy: Array) -> Array:
+        """Give the gradient of the input, and form the sums over dy and dy * x_hat."""
+        x, rows, training = self.cache
         axes, count = self._axes(x), x.size // self.num_features
-        x_hat = self._normalised()
-        sum_dy = dy.sum(axis=axes, dtype=np.float64)
-        sum_dy_x_hat = (dy * x_hat).sum(axis=axes, dtype=np.float64)
-        scale = inv_std if self.weight is None else inv_std * self.weight
+        x_hat = self._x_hat(x, rows)
+        sums = rows[SUM:].reshape(self.num_features, 2)
+        sums[:, 0] = dy.sum(axis=axes, dtype=np.float64)
+        sums[:, 1] = (dy * x_hat).sum(axis=axes, dtype=np.float64)
+        scale = rows[INVERSE].astype(self.dtype) * rows[WEIGHT].astype(self.dtype)
         if training:
             # dx = scale * (dy - mean(dy) - x_hat * mean(dy * x_hat)): the batch's own
             # mean and variance move with x and take these two parts away again.
-            mean_dy = (sum_dy / count).astype(self.dtype)
-            mean_dy_x_hat = (sum_dy_x_hat / count).astype(self.dtype)
-            dy = dy - self._spread(mean_dy, x) - x_hat * self._spread(mean_dy_x_hat, x)
-        if self.weight is not None:
-            self.weight_grad = sum_dy_x_hat.astype(self.dtype)
-            self.bias_grad = sum_dy.astype(self.dtype)
+            means = (sums / count).astype(self.dtype)
+            dy = dy - self._spread(means[:, 0], x)
+            x_hat *= self._spread(means[:, 1], x)
+            dy -= x_hat
         return dy * self._spread(scale, x)
 
     def _axes(self, x: Array) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from npconv.arrays import check_shape
+from npconv.compiled import elementwise as compiled
 from npconv.errors import ShapeError
 from npconv.nn.init import as_generator
 from npconv.nn.layer import Layer, real_array
@@ -46,7 +47,8 @@ class ReLU(Layer):
         x = real_array("input", input)
         # The output says as much about the sign as the input, and the next layer keeps
         # it anyway: so the input itself can go.
-        self.cache = np.maximum(x, x.dtype.type(0))
+        y = compiled.relu(x)
+        self.cache = np.maximum(x, x.dtype.type(0)) if y is None else y
         result: Array = self.cache
         return result
 
@@ -55,7 +57,8 @@ class ReLU(Layer):
         y = self._needs_forward()
         dy = real_array("grad_output", grad_output)
         check_shape("grad_output", dy, y.shape, "the output's")
-        return np.where(y == 0, dy.dtype.type(0), dy)
+        dx = compiled.relu_grad(y, dy)
+        return np.where(y == 0, dy.dtype.type(0), dy) if dx is None else dx
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Tell the output's shape: the input's."""

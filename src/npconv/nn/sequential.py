@@ -9,6 +9,7 @@ import numpy as np
 
 from npconv.errors import ConvError, DTypeError
 from npconv.nn.layer import Layer, real_array
+from npconv.nn.rectified import rectified
 from npconv.problem import Array
 
 T = TypeVar("T")
@@ -50,6 +51,7 @@ class Sequential(Layer):
                     f"type {type(layer).__qualname__}"
                 )
         self.layers = layers
+        self._steps = rectified(layers)
         self._taken: tuple[int, ...] | None = None  # the input shape that fitted last
 
     def forward(self, input: Any, training: bool = False) -> Array:
@@ -59,7 +61,7 @@ class Sequential(Layer):
         if x.shape != self._taken:
             self.output_shape(x.shape)
             self._taken = x.shape
-        for layer in self.layers:
+        for layer in self._steps:
             x = layer.forward(x, training)
         self.cache = x.shape
         return x
@@ -68,19 +70,19 @@ class Sequential(Layer):
         """Pass `grad_output` back through every layer, last layer first."""
         self._needs_forward()
         grad = grad_output
-        for layer in reversed(self.layers):
+        for layer in reversed(self._steps):
             grad = layer.backward(grad)
         return real_array("grad_output", grad)
 
     def backward_parameters(self, grad_output: Any) -> None:
         """Do `backward` only as far as there are parameters."""
         self._needs_forward()
-        trained = [i for i, layer in enumerate(self.layers) if layer.parameters()]
+        trained = [i for i, layer in enumerate(self._steps) if layer.parameters()]
         first = trained[0] if trained else 0
         grad = grad_output
-        for layer in reversed(self.layers[first + 1 :]):
+        for layer in reversed(self._steps[first + 1 :]):
             grad = layer.backward(grad)
-        for layer in self.layers[first : first + 1]:
+        for layer in self._steps[first : first + 1]:
             layer.backward_parameters(grad)
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:

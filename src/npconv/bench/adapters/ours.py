@@ -10,7 +10,8 @@ import npconv
 from npconv.bench.adapters import Call
 from npconv.bench.networks import training_step
 from npconv.bench.tasks import Task, operands
-from npconv.problem import Array
+from npconv.choosing import choice_for
+from npconv.problem import Array, Direction
 from npconv.settings import current_settings
 
 MATRIX = 1536  # of sgemm: large enough for a BLAS to be at its best
@@ -37,12 +38,12 @@ def prepare(task: Task, threads: int) -> Call:  # noqa: ARG001 - as every adapte
         return Call(lambda: pool(arrays[0], task.kernel, **options), _one)
     if task.direction == "backward":
         x, w, dy = arrays
-        names = "+".join(plan(task, name).algorithm for name in ("input_grad", "kernel_grad"))
+        names = "+".join(called(task, name) for name in ("input_grad", "kernel_grad"))
         return Call(lambda: npconv.conv_backward(dy, x, w, **options), list, names)
     x, w = arrays
-    ready = plan(task)
     if task.kind == "conv":
-        return Call(lambda: npconv.conv(x, w, **options), _one, ready.algorithm)
+        return Call(lambda: npconv.conv(x, w, **options), _one, called(task))
+    ready = plan(task)
     kernel: Any = ready.pack(w) if task.kind == "packed" else w
     return Call(lambda: ready(x, kernel), _one, ready.algorithm)
 
@@ -51,6 +52,13 @@ def plan(task: Task, direction: str = "forward", **changes: Any) -> npconv.Plan:
     """Plan a task in a direction of the planner's."""
     given = {"dtype": task.dtype, "algorithm": task.algorithm, **changes}
     return npconv.plan_conv(task.input, task.kernel, direction=direction, **given, **task.options)
+
+
+def called(task: Task, direction: str = "forward") -> str:
+    """Name the algorithm of a call without a plan, which has to pack its kernel."""
+    number, way = np.empty(0, task.dtype), Direction(direction)
+    shapes, options = (task.input, task.kernel), task.options
+    return choice_for(way, *shapes, number, number, None, task.algorithm, options).best.name
 
 
 def _one(array: Array) -> list[Array]:

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from npconv.compiled.kernels.loops import repeated
 from npconv.compiled.kernels.memory import I64, at, emitted
-from npconv.compiled.kernels.vectors import Vectors, repeat
+from npconv.compiled.kernels.vectors import Vectors
 
 
 def broadcast_block(v: Vectors, rows: int, vectors: int) -> Any:
@@ -41,13 +42,11 @@ def broadcast_block(v: Vectors, rows: int, vectors: int) -> Any:
                 number = builder.load(builder.gep(start, [offset]))
                 same = v.broadcast(builder, number)
                 held = sums[i * vectors : (i + 1) * vectors]
-                new += [
-                    v.multiply_add(builder, same, factor, value)
-                    for factor, value in zip(row, held, strict=True)
-                ]
+                pairs = zip(row, held, strict=True)
+                new += [v.fma(builder, same, factor, value) for factor, value in pairs]
             return new
 
-        sums = repeat(builder, depth, [v.zero] * (rows * vectors), add)
+        sums = repeated(builder, depth, [v.zero] * (rows * vectors), add)
         _write(v, builder, sums, vectors, c, I64(width), onto)
 
     return emitted(block, 7)
@@ -77,13 +76,11 @@ def shifted_block(v: Vectors, rows: int, vectors: int) -> Any:
                 number = v.scalar_at(builder, packed, builder.add(first, I64(i)))
                 same = v.broadcast(builder, number)
                 held = sums[i * vectors : (i + 1) * vectors]
-                new += [
-                    v.multiply_add(builder, same, factor, value)
-                    for factor, value in zip(row, held, strict=True)
-                ]
+                pairs = zip(row, held, strict=True)
+                new += [v.fma(builder, same, factor, value) for factor, value in pairs]
             return new
 
-        sums = repeat(builder, depth, [v.zero] * (rows * vectors), add)
+        sums = repeated(builder, depth, [v.zero] * (rows * vectors), add)
         _write(v, builder, sums, vectors, c, stride, onto)
 
     return emitted(block, 8)
@@ -103,7 +100,7 @@ def _write(
     with builder.if_else(builder.icmp_signed("!=", onto, I64(0))) as (added, written):
         with added:
             for place, value in zip(places, sums, strict=True):
-                held = v.add(builder, v.load(builder, c, place), value)
+                held = builder.fadd(v.load(builder, c, place), value)
                 v.store(builder, c, place, held)
         with written:
             for place, value in zip(places, sums, strict=True):

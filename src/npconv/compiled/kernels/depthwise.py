@@ -16,19 +16,20 @@ from numba import njit, types
 
 from npconv.compiled import words
 from npconv.compiled.blocks import BIAS, FIRST, OUT, SECOND
+from npconv.compiled.kernels.loops import Held, loop
 from npconv.compiled.kernels.memory import I64, at, emitted, get_int, getter
-from npconv.compiled.kernels.row_vectors import ITEM, Held, Vectors, loop
+from npconv.compiled.kernels.row_vectors import RowVectors
 from npconv.compiled.kernels.sliding import (
     Lines,
     Shape,
+    along_row,
     each_seen,
-    either,
-    is_inside,
     lines_of,
     plane_at,
     store_outputs,
     words_at,
 )
+from npconv.compiled.registers import ITEMSIZES
 
 # Output rows at a time: with kernels of 3x3 a row of inputs serves three of them. Networks
 # like heights of 7, 14, 28, 56.
@@ -41,35 +42,8 @@ def make(dtype: str, shape: str, planes: str, apart: str) -> Callable[..., None]
     ``planes`` is "one" where there always is a single plane, whose weights then stay in
     registers; ``apart`` is "apart" where outputs are written one by one, some way apart.
     """
-    item, get = ITEM[dtype], getter(dtype)
-    emitters = (_Block(dtype, shape, rows, planes == "one", apart == "apart")
-                for rows in (1, 2, 4, ROWS))  # fmt: skip
-    one, two, four, most = (
-        emitted(each.emit, [types.int64] * 8 + [each.vectors.number]) for each in emitters
-    )
-
-    @njit
-    def rows(
-        block: int, x: int, w: int, y: int, band: int, begin: int, end: int, bias: Any
-    ) -> None:
-        """Compute a band of rows, a few at a time."""
-        count, read = get_int(band, words.COUNT), get_int(band, words.READ)
-        p = 0
-        while p < count:
-            here, left = read + p * get_int(band, words.STEP), count - p
-            to = y + p * get_int(band, words.PITCH) * item
-            if left >= ROWS and left != ROWS + 1:
-                most(block, x, w, to, band, here, begin, end, bias)
-                p += ROWS
-            elif left >= 4:
-                four(block, x, w, to, band, here, begin, end, bias)
-                p += 4
-            elif left >= 2:
-                two(block, x, w, to, band, here, begin, end, bias)
-                p += 2
-            else:
-                one(block, x, w, to, band, here, begin, end, bias)
-                p += 1
+    item, get = ITEMSIZES[dtype], getter(dtype)
+    rows = _few_by_few(dtype, shape, planes == "one", apart == "apart")
 
     def kernel(block: int, part: int, worker: int) -> None:
         chunk, items = get_int(block, words.CHUNK), get_int(block, words.ITEMS)
@@ -113,31 +87,64 @@ def make(dtype: str, shape: str, planes: str, apart: str) -> Callable[..., None]
     return kernel
 
 
+def _few_by_few(dtype: str, shape: str, one_plane: bool, apart: bool) -> Any:
+    item = ITEMSIZES[dtype]
+    emitters = (_Block(dtype, shape, rows, one_plane, apart)
+                for rows in (1, 2, 4, ROWS))  # fmt: skip
+    one, two, four, most = (
+        emitted(each.emit, [types.int64] * 8 + [each.vectors.numba_type]) for each in emitters
+    )
+
+    @njit
+    def rows(
+        block: int, x: int, w: int, y: int, band: int, begin: int, end: int, bias: Any
+    ) -> None:
+        """Compute a band of rows, a few at a time."""
+        count, read = get_int(band, words.COUNT), get_int(band, words.READ)
+        p = 0
+        while p < count:
+            here, left = read + p * get_int(band, words.STEP), count - p
+            to = y + p * get_int(band, words.PITCH) * item
+            if left >= ROWS and left != ROWS + 1:
+                most(block, x, w, to, band, here, begin, end, bias)
+                p += ROWS
+            elif left >= 4:
+                four(block, x, w, to, band, here, begin, end, bias)
+                p += 4
+            elif left >= 2:
+                two(block, x, w, to, band, here, begin, end, bias)
+                p += 2
+            else:
+                one(block, x, w, to, band, here, begin, end, bias)
+                p += 1
+
+    return rows
+
+
 class _Block:
     """Writes the code of so many rows of outputs."""
 
     def __init__(self, dtype: str, shape: str, outputs: int, one_plane: bool, apart: bool) -> None:
-        self.vectors, self.shape, self.outputs = Vectors(dtype), Shape.of(shape), outputs
+        self.vectors, self.shape, self.outputs = RowVectors(dtype), Shape.of(shape), outputs
         self.one_plane, self.apart = one_plane, apart
 
     def emit(
         self, b: Any, block: Any, x: Any, w: Any, y: Any, band: Any, read: Any,
         begin: Any, end: Any, bias: Any,
     ) -> None:  # fmt: skip
-        V, word = self.vectors, words_at(b, block)
-        phases = range(len(self.shape.columns))
-        sums = Held(b, V, [(p, f) for p in range(self.outputs) for f in phases])
+        V, phases = self.vectors, range(len(self.shape.columns))
+        sums = Held(b, V.type, [(p, f) for p in range(self.outputs) for f in phases])
         added = V.broadcast(b, bias)
 
         def plane(index: Any) -> tuple[Lines, dict[Any, Any]]:
             at = plane_at(b, block, index)
-            lines = lines_of(b, self.shape, V.item, block, band, at, x, read, self.outputs)
+            lines = lines_of(b, self.shape, V.itemsize, block, band, at, x, read, self.outputs)
             return lines, self.weights(b, block, band, at, w)
 
         always = plane(begin) if self.one_plane else None
 
         def outputs(j: Any, whole: bool) -> None:
-            sums.fill(V.constant(0.0))
+            sums.fill(V.zero)
             if always:
                 self.add(b, sums, j, *always, whole)
             else:
@@ -147,9 +154,7 @@ class _Block:
                 values = [b.fadd(sums[p, f], added) for f in phases]
                 store_outputs(b, V, (block, band), values, (y, p), j, self.apart, whole=whole)
 
-        with loop(b, I64(0), word(words.NUMBER), V.lanes) as j:
-            inside = is_inside(b, self.shape, V, word, j)
-            either(b, inside, lambda whole: outputs(j, whole))
+        along_row(b, self.shape, V, block, outputs)
 
     def add(
         self, b: Any, sums: Held, j: Any, lines: Lines, weights: dict[Any, Any], whole: bool
@@ -160,8 +165,7 @@ class _Block:
         def use(p: int, r: int, f: int, s: int, x: Any) -> None:
             sums[p, f] = V.fma(b, weights[r, f, s], x, sums[p, f])
 
-        nothing = V.constant(0.0)
-        each_seen(b, self.shape, V, lines, j, self.outputs, nothing, use, whole=whole)
+        each_seen(b, self.shape, V, lines, j, self.outputs, V.zero, use, whole=whole)
 
     def weights(self, b: Any, block: Any, band: Any, plane: Any, w: Any) -> dict[Any, Any]:
         """Read the elements of a plane, each into a whole vector."""
@@ -172,6 +176,6 @@ class _Block:
                 column = b.add(word(words.W_COLUMN + f), b.mul(I64(s), word(words.W_COLUMN_STEP)))
                 for r in range(self.shape.rows):
                     place = b.add(b.add(begin, column), b.mul(I64(r), row_step))
-                    number = b.load(at(b, self.vectors.kind, w, place))
+                    number = b.load(at(b, self.vectors.scalar, w, place))
                     found[r, f, s] = self.vectors.broadcast(b, number)
         return found

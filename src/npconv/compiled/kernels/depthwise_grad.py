@@ -14,17 +14,18 @@ from numba import njit
 
 from npconv.compiled import words
 from npconv.compiled.blocks import FIRST, OUT, SCRATCH, SECOND
+from npconv.compiled.kernels.loops import Held, loop
 from npconv.compiled.kernels.memory import I64, at, emitted, get_int, getter, setter, stack_words
-from npconv.compiled.kernels.row_vectors import ITEM, Held, Vectors, loop
+from npconv.compiled.kernels.row_vectors import RowVectors
 from npconv.compiled.kernels.sliding import (
     Shape,
+    along_row,
     each_seen,
-    either,
-    is_inside,
     lines_of,
     plane_at,
     words_at,
 )
+from npconv.compiled.registers import ITEMSIZES
 
 ROWS = 4  # rows of outputs at a time
 CHAINS = 8  # sums that may wait for nothing but themselves: fewer leave the adders idle
@@ -52,7 +53,7 @@ def _sum_of_bands(dtype: str) -> Callable[..., None]:
 
 
 def _products(dtype: str, shape: str) -> Callable[..., None]:
-    item, one, most = ITEM[dtype], _Block(dtype, shape, 1), _Block(dtype, shape, ROWS)
+    item, one, most = ITEMSIZES[dtype], _Block(dtype, shape, 1), _Block(dtype, shape, ROWS)
     sums_on_stack = stack_words(len(most.names) * one.vectors.lanes * item // 8)
     clear, finish = emitted(most.clear, 1), emitted(most.finish, 5)
     row, rows = emitted(one.emit, 8), emitted(most.emit, 8)
@@ -105,7 +106,7 @@ class _Block:
     """Writes the code of so many rows of outputs."""
 
     def __init__(self, dtype: str, shape: str, outputs: int) -> None:
-        self.vectors, self.shape, self.outputs = Vectors(dtype), Shape.of(shape), outputs
+        self.vectors, self.shape, self.outputs = RowVectors(dtype), Shape.of(shape), outputs
         (columns,) = self.shape.columns
         self.taps = [(r, s) for r in range(self.shape.rows) for s in range(len(columns))]
         chains = range(-(-CHAINS // max(len(self.taps), 1)))
@@ -115,7 +116,7 @@ class _Block:
     def clear(self, b: Any, sums: Any) -> None:
         """Begin with zeros."""
         for i in range(len(self.names)):
-            self.vectors.store(b, self.vectors.constant(0.0), sums, I64(i * self.vectors.lanes))
+            self.vectors.store(b, sums, I64(i * self.vectors.lanes), self.vectors.zero)
 
     def emit(
         self, b: Any, block: Any, x: Any, dy: Any, band: Any, plane: Any, sums: Any,
@@ -123,44 +124,37 @@ class _Block:
     ) -> None:  # fmt: skip
         """Add the products of rows to the sums."""
         V, word, of_band = self.vectors, words_at(b, block), words_at(b, band)
-        held = Held(b, V, self.names)
+        held = Held(b, V.type, self.names)
         for i, name in enumerate(self.names):
             held[name] = V.load(b, sums, I64(i * V.lanes))
-        pitch = b.mul(of_band(words.PITCH), I64(V.item))
+        pitch = b.mul(of_band(words.PITCH), I64(V.itemsize))
         with loop(b, first, stop, self.outputs) as p:
             read = b.add(of_band(words.READ), b.mul(p, of_band(words.STEP)))
             record = plane_at(b, block, plane)
-            lines = lines_of(b, self.shape, V.item, block, band, record, x, read, self.outputs)
-            with loop(b, I64(0), word(words.NUMBER), V.lanes) as j:
+            lines = lines_of(b, self.shape, V.itemsize, block, band, record, x, read, self.outputs)
 
-                def products(whole: bool, p: Any = p, j: Any = j, lines: Any = lines) -> None:
-                    mask = None if whole else V.between(b, j, I64(0), word(words.NUMBER))
-                    rows = [b.add(dy, b.mul(pitch, b.add(p, I64(i)))) for i in range(self.outputs)]
-                    grads = [self.load(b, row, j, mask) for row in rows]
-                    self.add(b, held, grads, lines, j, mask)
+            def products(j: Any, whole: bool, p: Any = p, lines: Any = lines) -> None:
+                mask = None if whole else V.between(b, j, I64(0), word(words.NUMBER))
+                rows = [b.add(dy, b.mul(pitch, b.add(p, I64(i)))) for i in range(self.outputs)]
+                grads = [V.load(b, row, j, mask) for row in rows]
+                self.add(b, held, grads, lines, j, mask)
 
-                either(b, is_inside(b, self.shape, V, word, j), products)
+            along_row(b, self.shape, V, block, products)
         for i, name in enumerate(self.names):
-            V.store(b, held[name], sums, I64(i * V.lanes))
-
-    def load(self, b: Any, row: Any, j: Any, mask: Any) -> Any:
-        """Read a vector of the outputs' gradient."""
-        if mask is None:
-            return self.vectors.load(b, row, j)
-        return self.vectors.load_some(b, row, j, mask, self.vectors.constant(0.0))
+            V.store(b, sums, I64(i * V.lanes), held[name])
 
     def add(self, b: Any, held: Held, grads: list[Any], lines: Any, j: Any, mask: Any) -> None:
         """Add the products with what the kernel's elements see."""
-        V, nothing = self.vectors, self.vectors.constant(0.0)
+        V = self.vectors
 
         def use(p: int, r: int, f: int, s: int, x: Any) -> None:
             name = p % self.chains, r, s
             if mask is not None:  # where there is no output, Inf is no term
-                x = b.select(mask, x, nothing)
+                x = b.select(mask, x, V.zero)
             held[name] = V.fma(b, x, grads[p], held[name])
 
         whole = mask is None
-        each_seen(b, self.shape, V, lines, j, self.outputs, nothing, use, whole=whole)
+        each_seen(b, self.shape, V, lines, j, self.outputs, V.zero, use, whole=whole)
 
     def finish(self, b: Any, block: Any, band: Any, plane: Any, sums: Any, to: Any) -> None:
         """Add up each element's sums, and write them where they belong."""
@@ -177,4 +171,4 @@ class _Block:
                 total = b.fadd(total, part)
             row = b.mul(I64(r), of_band(words.W_STEP))
             place = b.add(b.add(begin, row), b.mul(I64(s), word(words.W_COLUMN_STEP)))
-            b.store(V.total(b, total), at(b, V.kind, to, place))
+            b.store(V.total(b, total), at(b, V.scalar, to, place))

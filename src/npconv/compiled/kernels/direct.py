@@ -15,8 +15,8 @@ from numba import njit
 from npconv.compiled.blocks import BIAS, FIRST, OUT, SCRATCH, SECOND
 from npconv.compiled.kernels.blocks_of_sums import broadcast_block, shifted_block
 from npconv.compiled.kernels.gather import gather_for, place
-from npconv.compiled.kernels.memory import get_int, getter
-from npconv.compiled.kernels.rows import row_add, row_fill, square
+from npconv.compiled.kernels.memory import get_int, getter, stack_words
+from npconv.compiled.kernels.rows import row_add, row_fill, row_spread, square
 from npconv.compiled.kernels.vectors import Vectors
 from npconv.compiled.kernels.words import (
     ALL_COLUMNS,
@@ -45,6 +45,7 @@ from npconv.compiled.kernels.words import (
     ROWS,
     TERM_OFFSETS,
     TERMS,
+    TOGETHER,
     WORKER_BYTES,
     X_GROUP,
     X_IMAGE,
@@ -56,7 +57,7 @@ from npconv.compiled.kernels.words import (
     Y_ROW,
     Y_START,
 )  # fmt: skip
-from npconv.compiled.registers import accumulators
+from npconv.compiled.registers import HEIGHTS, accumulators
 
 # Terms summed before a block is put aside: what a block reads of both factors stays in the
 # first cache.
@@ -66,10 +67,8 @@ DEPTH = 128
 def make(mode: str, dtype: str) -> Callable[..., None]:
     """Make the kernel that broadcasts numbers of the image, or the one that shifts it."""
     v = Vectors(dtype)
-    gather: Any = njit(gather_for(v))
-    place_of: Any = njit(place)
     sums: Any = njit(_broadcast_sums(v) if mode == "broadcast" else _shifted_sums(v))
-    item, size = v.itemsize, v.outside.itemsize
+    of_phase: Any = njit(_of_phase(v, sums))
 
     def direct(block: int, part: int, worker: int) -> None:
         band = get_int(block, SCRATCH) + worker * get_int(block, WORKER_BYTES)
@@ -80,7 +79,21 @@ def make(mode: str, dtype: str) -> Callable[..., None]:
         phase = get_int(block, PHASES)
         while rest >= get_int(phase, OF_PHASE):
             rest -= get_int(phase, OF_PHASE)
+            phase += 8 * PHASE_WORDS * get_int(phase, TOGETHER)
+        for _ in range(get_int(phase, TOGETHER)):
+            of_phase(block, phase, n, g, rest, band, tile)
             phase += 8 * PHASE_WORDS
+
+    return direct
+
+
+def _of_phase(v: Vectors, sums: Any) -> Callable[..., None]:
+    gather: Any = njit(gather_for(v))
+    place_of: Any = njit(place)
+    item, size = v.itemsize, v.outside.itemsize
+
+    def of_phase(block: int, phase: int, n: int, g: int, rest: int, band: int, tile: int) -> None:
+        """Compute some channels of band ``rest`` of a phase of a group of an image."""
         chunks, across = get_int(phase, CHUNKS), get_int(phase, COLUMN_PIECES)
         chunk, rest = rest % chunks, rest // chunks
         column, rest = rest % across * get_int(phase, COLUMNS), rest // across
@@ -113,7 +126,7 @@ def make(mode: str, dtype: str) -> Callable[..., None]:
         stop = min(first + get_int(phase, BLOCKS_A_CHUNK), get_int(phase, BLOCK_COUNT))
         sums(block, phase, band, tile, w, bias, y, rows, columns, first, stop)
 
-    return direct
+    return of_phase
 
 
 def _broadcast_sums(v: Vectors) -> Callable[..., None]:
@@ -145,8 +158,9 @@ def _broadcast_sums(v: Vectors) -> Callable[..., None]:
 
 def _write_columns(v: Vectors) -> Callable[..., None]:
     """Write a tile ``(pixels, channels)`` of some output channels of a band."""
-    write, get, put = square(v, reads=False), getter(v.dtype), v.outside.setter
-    L, item, size = v.lanes, v.itemsize, v.outside.itemsize
+    write, turn, spread = square(v, writes=True), square(v), row_spread(v)
+    L, item, size, get = v.lanes, v.itemsize, v.outside.itemsize, getter(v.dtype)
+    corner = stack_words(L * L * item // 8)
 
     def columns_of(
         block: int, phase: int, tile: int, bias: int, y: int,
@@ -168,10 +182,15 @@ def _write_columns(v: Vectors) -> Callable[..., None]:
                             min(L, columns - q), count, number,
                         )  # fmt: skip
                 else:
-                    for q in range(columns):
+                    square_at = corner()
+                    for q in range(0, columns, L):
+                        some = min(L, columns - q)
+                        turn(square_at, L, here + item * q * width, width, some, count, 0)
                         for i in range(count):
-                            added = get(number, i) if number else 0
-                            put(there, i * apart + q * along, get(here, q * width + i) + added)
+                            spread(
+                                there + size * (i * apart + q * along), along,
+                                square_at + item * i * L, some, get(number, i) if number else 0,
+                            )  # fmt: skip
 
     return columns_of
 
@@ -204,25 +223,31 @@ def _shifted_sums(v: Vectors) -> Callable[..., None]:
             vectors, at_j = min(most, rows * across - j), bases + 8 * j
             row, q = j // across, j % across * L
             in_place = is_same and along == 1 and q + vectors * L <= columns
-            for b in range(first, stop):
-                start, height = get_int(blocks, 2 * b), get_int(blocks, 2 * b + 1)
-                packed = w + item * start * T
-                if in_place:  # the bias is added while they are hot
-                    to = y + item * (start * apart + row * get_int(phase, Y_ROW) + q)
-                    fill(band, at_j, steps, packed, to, apart, vectors, T, height)
-                    for k in range(height if bias else 0):
-                        there = to + item * k * apart
-                        add(there, there, vectors * L, get(bias, start + k))
-                else:
-                    fill(band, at_j, steps, packed, tile, vectors * L, vectors, T, height)
-                    write(block, phase, tile, bias, y, start, height, j, vectors, columns)
+            there = y + item * (row * get_int(phase, Y_ROW) + q)
+            # In place, a few terms of all channels at a time, that the band's stay in the cache.
+            depth = DEPTH if in_place and T else max(T, 1)
+            for t in range(0, max(T, 1), depth):
+                some = min(depth, T - t)
+                for b in range(first, stop):
+                    start, height = get_int(blocks, 2 * b), get_int(blocks, 2 * b + 1)
+                    packed = w + item * (start * T + t * height)
+                    if in_place:
+                        to = there + item * start * apart
+                        fill(band, at_j, steps, packed, to, apart, vectors, t, some, height)
+                        # The bias is added while they are hot.
+                        for k in range(height if bias and t + some == T else 0):
+                            here = to + item * k * apart
+                            add(here, here, vectors * L, get(bias, start + k))
+                    else:
+                        fill(band, at_j, steps, packed, tile, vectors * L, vectors, t, some, height)
+                        write(block, phase, tile, bias, y, start, height, j, vectors, columns)
 
     return sums
 
 
 def _write_rows(v: Vectors) -> Callable[..., None]:
     """Write a tile whose vectors are those from number ``j`` on of a band."""
-    write, get, put = row_add(v), getter(v.dtype), v.outside.setter
+    write, get = row_spread(v), getter(v.dtype)
     L, item, size = v.lanes, v.itemsize, v.outside.itemsize
 
     def rows(
@@ -240,11 +265,7 @@ def _write_rows(v: Vectors) -> Callable[..., None]:
                 number = get(bias, start + k) if bias else 0
                 there = place + size * (start + k) * get_int(block, Y_CHANNEL)
                 here = tile + item * (k * vectors + i) * L
-                if along == 1:
-                    write(there, here, count, number)
-                else:
-                    for p in range(count):
-                        put(there, p * along, get(here, p) + number)
+                write(there, along, here, count, number)
             i += run
 
     return rows
@@ -254,27 +275,32 @@ def _shifted_tile(v: Vectors) -> Callable[..., None]:
     """Fill a tile of 8 rows or fewer with one block, or a few where none is as wide."""
     held = accumulators()
     walks: list[Any] = []
-    for rows in (8, 4, 2, 1):
+    for rows in HEIGHTS:
         widths = {min(6, max(3, held // rows)), 3, 2, 1}
         walks.append(njit(_across(v, {n: shifted_block(v, rows, n) for n in widths}, rows)))
-    eight, four, two, one = walks  # eight are too many for few registers; nobody asks
+    # Few registers do not hold eight or six; nobody asks.
+    eight, six, four, three, two, one = walks
     zero, lanes, item = row_fill(v), v.lanes, v.itemsize
 
     def fill(
         band: int, bases: int, steps: int, packed: int, tile: int, apart: int,
-        vectors: int, depth: int, height: int,
+        vectors: int, first: int, depth: int, height: int,
     ) -> None:  # fmt: skip
         if not depth:
             for k in range(height):
                 zero(tile + item * k * apart, vectors * lanes)
         elif height == 8:
-            eight(band, bases, steps, packed, tile, apart, vectors, depth)
+            eight(band, bases, steps, packed, tile, apart, vectors, first, depth)
+        elif height == 6:
+            six(band, bases, steps, packed, tile, apart, vectors, first, depth)
         elif height == 4:
-            four(band, bases, steps, packed, tile, apart, vectors, depth)
+            four(band, bases, steps, packed, tile, apart, vectors, first, depth)
+        elif height == 3:
+            three(band, bases, steps, packed, tile, apart, vectors, first, depth)
         elif height == 2:
-            two(band, bases, steps, packed, tile, apart, vectors, depth)
+            two(band, bases, steps, packed, tile, apart, vectors, first, depth)
         else:
-            one(band, bases, steps, packed, tile, apart, vectors, depth)
+            one(band, bases, steps, packed, tile, apart, vectors, first, depth)
 
     return fill
 
@@ -286,10 +312,11 @@ def _across(v: Vectors, blocks: dict[int, Any], rows: int) -> Callable[..., None
 
     def across(
         band: int, bases: int, steps: int, packed: int, tile: int, stride: int,
-        vectors: int, depth: int,
+        vectors: int, first: int, depth: int,
     ) -> None:  # fmt: skip
-        for t in range(0, depth, DEPTH):
-            some, at_t, w = min(DEPTH, depth - t), steps + 8 * t, packed + item * t * rows
+        for t in range(first, first + depth, DEPTH):
+            some, at_t = min(DEPTH, first + depth - t), steps + 8 * t
+            w = packed + item * (t - first) * rows
             j = 0
             while vectors - j >= most:
                 many(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, t)

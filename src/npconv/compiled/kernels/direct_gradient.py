@@ -41,6 +41,9 @@ from npconv.compiled.kernels.words import (
     PLANES_OUT,
     ROW_PIECES,
     ROWS,
+    STREAMS,
+    SUMS,
+    SUMS_AT,
     TAPS,
     TERM_OFFSETS,
     W_GROUP,
@@ -67,15 +70,17 @@ def make(dtype: str) -> Callable[..., None]:
     fill: Any = njit(broadcast_tile(v))
     turn: Any = njit(_turn(v))
     write: Any = njit(_write(v))
+    keep: Any = njit(_keep(v))
     zero, item, size = row_fill(v), v.itemsize, v.outside.itemsize
 
     def gradient(block: int, part: int, worker: int) -> None:
         band = get_int(block, SCRATCH) + worker * get_int(block, WORKER_BYTES)
         panel = band + get_int(block, BAND_BYTES)
         tile = panel + get_int(block, PANEL_BYTES)
-        phase = get_int(block, PHASES)
+        phase, streams = get_int(block, PHASES), get_int(block, STREAMS)
         count, chunks = get_int(phase, BLOCK_COUNT), get_int(phase, CHUNKS)
-        b, rest = part % count, part // count
+        stream, rest = part % streams, part // streams
+        b, rest = rest % count, rest // count
         chunk, g = rest % chunks, rest // chunks
         channel = chunk * get_int(block, CHUNK_CHANNELS)
         channels = min(get_int(block, CHUNK_CHANNELS), get_int(block, CHANNELS) - channel)
@@ -85,43 +90,47 @@ def make(dtype: str) -> Callable[..., None]:
         # Lanes behind the last channel stay zeros, or the sums there might take long.
         zero(panel, get_int(block, PANEL_BYTES) // item)
         zero(tile, terms * width)
-        for n in range(get_int(block, IMAGES)):
+        across, down = get_int(phase, COLUMN_PIECES), get_int(phase, ROW_PIECES)
+        of_plane = across * down
+        of_image = of_plane * get_int(phase, PLANES_OUT)
+        pieces = of_image * get_int(block, IMAGES)
+        for piece in range(stream * pieces // streams, (stream + 1) * pieces // streams):
+            n, plane = piece // of_image, piece % of_image // of_plane
+            i = piece % of_plane
+            row, column = i // across * get_int(phase, ROWS), i % across * get_int(phase, COLUMNS)
+            rows = min(get_int(phase, ROWS), get_int(phase, ALL_ROWS) - row)
+            columns = min(get_int(phase, COLUMNS), get_int(phase, ALL_COLUMNS) - column)
+            steps = get_int(phase, BASES)
+            if columns < get_int(phase, COLUMNS):
+                steps = get_int(phase, LAST_BASES)
             x = get_int(block, FIRST) + size * (
                 n * get_int(block, X_IMAGE) + g * get_int(block, X_GROUP)
             )
+            seen = band
+            if get_int(phase, IN_PLACE):
+                seen = x + size * (
+                    channel * get_int(block, X_CHANNEL) + place_of(block, phase, plane, row, column)
+                )
+            else:
+                gather(block, phase, x, plane, row, column, band, channel, channels)
             dy = get_int(block, SECOND) + size * (
                 n * get_int(block, Y_IMAGE)
                 + g * get_int(block, Y_GROUP)
                 + start * get_int(block, Y_CHANNEL)
+                + plane * get_int(phase, Y_PLANE)
+                + row * get_int(phase, Y_ROW)
+                + column * get_int(phase, Y_COLUMN)
             )
-            for plane in range(get_int(phase, PLANES_OUT)):
-                for i in range(get_int(phase, ROW_PIECES) * get_int(phase, COLUMN_PIECES)):
-                    row = i // get_int(phase, COLUMN_PIECES) * get_int(phase, ROWS)
-                    column = i % get_int(phase, COLUMN_PIECES) * get_int(phase, COLUMNS)
-                    rows = min(get_int(phase, ROWS), get_int(phase, ALL_ROWS) - row)
-                    columns = min(get_int(phase, COLUMNS), get_int(phase, ALL_COLUMNS) - column)
-                    steps = get_int(phase, BASES)
-                    if columns < get_int(phase, COLUMNS):
-                        steps = get_int(phase, LAST_BASES)
-                    seen = band
-                    if get_int(phase, IN_PLACE):
-                        seen = x + size * (
-                            channel * get_int(block, X_CHANNEL)
-                            + place_of(block, phase, plane, row, column)
-                        )
-                    else:
-                        gather(block, phase, x, plane, row, column, band, channel, channels)
-                    there = dy + size * (
-                        plane * get_int(phase, Y_PLANE)
-                        + row * get_int(phase, Y_ROW)
-                        + column * get_int(phase, Y_COLUMN)
-                    )
-                    turn(block, phase, there, panel, start, width, rows, columns)
-                    fill(
-                        seen, get_int(phase, TERM_OFFSETS), steps, panel, tile,
-                        terms, rows * columns, width, 1,
-                    )  # fmt: skip
-        write(block, g, channel, terms, start, width, tile)
+            turn(block, phase, dy, panel, start, width, rows, columns)
+            fill(
+                seen, get_int(phase, TERM_OFFSETS), steps, panel, tile,
+                terms, rows * columns, width, 1,
+            )  # fmt: skip
+        if streams == 1:
+            write(block, g, channel, terms, start, width, tile)
+        else:
+            sums = get_int(block, SCRATCH) + get_int(block, SUMS_AT)
+            keep(block, g, channel, terms, start, width, tile, sums + stream * get_int(block, SUMS))
 
     return gradient
 
@@ -162,7 +171,7 @@ def _turn(v: Vectors) -> Callable[..., None]:
 
 def _write(v: Vectors) -> Callable[..., None]:
     """Write a tile ``(terms, channels)`` where it belongs in the kernel."""
-    transpose, get, put = square(v, reads=False), getter(v.dtype), v.outside.setter
+    transpose, get, put = square(v, writes=True), getter(v.dtype), v.outside.setter
     L, item, size = v.lanes, v.itemsize, v.outside.itemsize
 
     def write(
@@ -187,3 +196,23 @@ def _write(v: Vectors) -> Callable[..., None]:
                     put(dw, k * apart + get_int(places, first + t), value)
 
     return write
+
+
+def _keep(v: Vectors) -> Callable[..., None]:
+    """Write a tile to where a stream's sums of the whole kernel lie in one piece."""
+    transpose, L, item = square(v), v.lanes, v.itemsize
+
+    def keep(
+        block: int, g: int, channel: int, terms: int, start: int, width: int, tile: int, sums: int
+    ) -> None:
+        K, apart = get_int(block, OUT_CHANNELS), get_int(block, CHANNELS) * get_int(block, TAPS)
+        there = min(width, K - start)
+        to = sums + item * ((g * K + start) * apart + channel * get_int(block, TAPS))
+        for k in range(0, there, L):
+            for t in range(0, terms, L):
+                transpose(
+                    to + item * (k * apart + t), apart, tile + item * (t * width + k), width,
+                    min(L, terms - t), min(L, there - k), 0,
+                )  # fmt: skip
+
+    return keep

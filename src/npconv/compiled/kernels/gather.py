@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from npconv.compiled.kernels.memory import get_int, setter
-from npconv.compiled.kernels.rows import row_copy, row_fill
+from npconv.compiled.kernels.rows import row_copy, row_fill, row_window
 from npconv.compiled.kernels.vectors import Vectors
 
 # The words of a block and of a phase that this reads: as in `npconv.compiled.kernels.words`.
@@ -30,10 +30,13 @@ from npconv.compiled.kernels.words import (
     X_ROW,
 )
 
+SHORT = 4  # vectors of a row that is taken as a whole, padding and all
+
 
 def gather_for(v: Vectors) -> Callable[..., None]:
     """Make ``(block, phase, x, plane, row, column, band, channel, channels)``."""
     copy, fill, get, put = row_copy(v), row_fill(v), v.outside.getter, setter(v.dtype)
+    window = row_window(v)
     item, lanes, size = v.itemsize, v.lanes, v.outside.itemsize
 
     def gather(
@@ -71,7 +74,9 @@ def gather_for(v: Vectors) -> Callable[..., None]:
                         + d * get_int(block, X_PLANE)
                         + h * get_int(block, X_ROW)
                     )
-                    if quick:
+                    if quick and width <= SHORT * lanes:
+                        window(to, source, first, W, width)
+                    elif quick:
                         if left:
                             fill(to, left)
                         if inside:

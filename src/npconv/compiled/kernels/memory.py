@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from inspect import Parameter, Signature
 from typing import Any
@@ -115,6 +116,15 @@ def _pause(builder: Any) -> None:
 
 
 pause = emitted(_pause, 0)  # a moment's rest for the processor, in a loop that waits
+
+
+def _give_way(builder: Any) -> None:
+    if sys.platform != "win32":
+        kind: Any = ir.FunctionType(ir.IntType(32), [])
+        builder.call(declared(builder, kind, "sched_yield"), [])
+
+
+give_way = emitted(_give_way, 0)  # lets another thread have the processor, where POSIX is
 
 
 def _call(builder: Any, kernel: Any, *args: Any) -> None:

@@ -6,16 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
+from numba import njit
 
 from npconv.compiled.blocks import CALL_WORDS, FIRST, FLAGS, OUT
+from npconv.compiled.kernels.loops import repeated
 from npconv.compiled.kernels.memory import I64, emitted, get_int, put_int, setter
-from npconv.compiled.kernels.rows import square
-from npconv.compiled.kernels.vectors import Vectors, repeat
+from npconv.compiled.kernels.rows import row_copy, square
+from npconv.compiled.kernels.vectors import Vectors
 
 (BLOCK_COUNT, BLOCKS, PHASES, W_GROUP, W_ROW, PACKED_GROUP, ROWS) = range(
     CALL_WORDS, CALL_WORDS + 7
 )
-(TERMS, SOURCES, IN_ORDER, PACKED, PHASE_WORDS) = range(5)  # of a phase
+# Of a phase. Sources of terms that follow each other are RUN_STEP apart, RUN of them in a row.
+(TERMS, SOURCES, RUN, RUN_STEP, PACKED, PHASE_WORDS) = range(6)
+SHORT = 3  # runs that are not worth a square
 COUNT = CALL_WORDS  # of `finite`: numbers in a part, and in all
 
 
@@ -25,11 +29,16 @@ def make(what: str, dtype: str) -> Callable[..., None]:
 
 
 def _rows(v: Vectors) -> Callable[..., None]:
-    get, put, transpose = v.outside.getter, setter(v.dtype), square(v, reads=True)
-    L, item, size = v.lanes, v.itemsize, v.outside.itemsize
+    put, check = setter(v.dtype), _finite_row(v, outside=False)
+    write: Any = njit(_run_of_terms(v))
+    item, size = v.itemsize, v.outside.itemsize
 
     def rows(block: int, part: int, worker: int) -> None:
-        """Write one block of rows of the kernel matrix, term by term: ``(terms, rows)``."""
+        """Write one block of rows of the kernel matrix, term by term: ``(terms, rows)``.
+
+        Where FLAGS are given, the part's is whether all of it is finite: it is still in the
+        cache.
+        """
         count, of_phases = get_int(block, BLOCK_COUNT), get_int(block, PHASES)
         b, rest = part % count, part // count
         phases = get_int(of_phases, 0)
@@ -37,32 +46,59 @@ def _rows(v: Vectors) -> Callable[..., None]:
         start = get_int(get_int(block, BLOCKS), 2 * b)
         width = get_int(get_int(block, BLOCKS), 2 * b + 1)
         there = max(0, min(width, get_int(block, ROWS) - start))
-        T, sources, apart = get_int(phase, TERMS), get_int(phase, SOURCES), get_int(block, W_ROW)
+        T, apart, run = get_int(phase, TERMS), get_int(block, W_ROW), get_int(phase, RUN)
         w = get_int(block, FIRST) + size * (g * get_int(block, W_GROUP) + start * apart)
         to = get_int(block, OUT) + item * (
             g * get_int(block, PACKED_GROUP) + get_int(phase, PACKED) + start * T
         )
-        for t in range(T):
-            for i in range(there, width):
-                put(to, t * width + i, 0)
-        if get_int(phase, IN_ORDER):
-            for i in range(0, there, L):
-                for t in range(0, T, L):
-                    transpose(
-                        to + item * (t * width + i), width, w + size * (i * apart + t), apart,
-                        min(L, there - i), min(L, T - t), 0,
-                    )  # fmt: skip
-        else:
-            for t in range(T):
-                source = w + size * get_int(sources, t)
-                for i in range(there):
-                    put(to, t * width + i, get(source, i * apart))
+        finite = 1
+        for t in range(0, T, run):
+            for s in range(t, t + run if there < width else t):
+                for i in range(there, width):
+                    put(to, s * width + i, 0)
+            source = w + size * get_int(get_int(phase, SOURCES), t)
+            write(to + item * t * width, width, source, apart, there, run, get_int(phase, RUN_STEP))
+            if get_int(block, FLAGS):
+                finite &= check(to + item * t * width, run * width)
+        if get_int(block, FLAGS):
+            put_int(get_int(block, FLAGS), part, finite)
 
     return rows
 
 
+def _run_of_terms(v: Vectors) -> Callable[..., None]:
+    """Make ``(to, width, source, apart, rows, count, step)``.
+
+    It writes ``count`` terms of so many rows, which are ``apart``; terms are a step apart.
+    """
+    get, put = v.outside.getter, setter(v.dtype)
+    transpose, copy = square(v, reads=True), row_copy(v)
+    L, item, size = v.lanes, v.itemsize, v.outside.itemsize
+
+    def write(
+        to: int, width: int, source: int, apart: int, rows: int, count: int, step: int
+    ) -> None:
+        if abs(step) == 1 and count >= SHORT:
+            for t in range(0, count, L):
+                some = min(L, count - t)
+                for i in range(0, rows, L):
+                    # Read from the lowest address on; against that order, written backwards.
+                    first = source + size * (i * apart + (t if step > 0 else 1 - t - some))
+                    place = to + item * ((t if step > 0 else t + some - 1) * width + i)
+                    transpose(place, step * width, first, apart, min(L, rows - i), some, 0)
+        elif apart == 1:
+            for t in range(count):
+                copy(to + item * t * width, source + size * t * step, rows)
+        else:
+            for t in range(count):
+                for i in range(rows):
+                    put(to, t * width + i, get(source, i * apart + t * step))
+
+    return write
+
+
 def _finite(v: Vectors) -> Callable[..., None]:
-    check, item = _finite_row(v), v.outside.itemsize
+    check, item = _finite_row(v, outside=True), v.outside.itemsize
 
     def finite(block: int, part: int, worker: int) -> None:
         """Say of a part of an array, in a word of its own, whether all of it is finite."""
@@ -74,19 +110,20 @@ def _finite(v: Vectors) -> Callable[..., None]:
     return finite
 
 
-def _finite_row(v: Vectors) -> Any:
-    """Make ``(address, count)``: 1 where so many numbers are finite, else 0."""
+def _finite_row(v: Vectors, *, outside: bool) -> Any:
+    """Make ``(address, count)``: 1 where all are finite, else 0; ``outside``: of an array."""
+    load = v.outside.load if outside else v.load
 
     def check(builder: Any, address: Any, count: Any) -> Any:
         def one(step: Any, held: list[Any]) -> list[Any]:
             place = builder.mul(step, I64(v.lanes))
             mask = v.first(builder, builder.sub(count, place))
-            seen = v.outside.load(builder, address, place, mask)
+            seen = load(builder, address, place, mask)
             # 0 * Inf and 0 * NaN are NaN, and stay so.
-            return [v.multiply_add(builder, seen, v.zero, held[0])]
+            return [v.fma(builder, seen, v.zero, held[0])]
 
         vectors = builder.sdiv(builder.add(count, I64(v.lanes - 1)), I64(v.lanes))
-        (total,) = repeat(builder, vectors, [v.zero], one)
+        (total,) = repeated(builder, vectors, [v.zero], one)
         same = builder.fcmp_ordered("==", total, v.zero)
         bits = builder.bitcast(same, ir.IntType(v.lanes))
         whole = builder.icmp_unsigned("==", bits, ir.IntType(v.lanes)(2**v.lanes - 1))

@@ -14,27 +14,54 @@ from numba import njit, types
 
 from npconv.compiled import words
 from npconv.compiled.blocks import FLAGS, SECOND
+from npconv.compiled.kernels.loops import Held, loop
 from npconv.compiled.kernels.memory import I32, I64, at, emitted, get_int, getter
-from npconv.compiled.kernels.row_vectors import ITEM, Held, Vectors, loop
+from npconv.compiled.kernels.row_vectors import RowVectors
 from npconv.compiled.kernels.sliding import (
     Shape,
+    along_row,
     each_seen,
-    either,
-    is_inside,
+    item_at,
     lines_of,
     plane_at,
     store_outputs,
     words_at,
 )
+from npconv.compiled.registers import ITEMSIZES
 
 ROWS = 4  # output rows at a time
 
 
 def make(what: str, dtype: str, shape: str, planes: str, apart: str) -> Callable[..., None]:
     """Make the kernel of one of the kinds below, for windows of this shape."""
-    item, get = ITEM[dtype], getter(dtype)
-    blocks = [_KINDS[what](dtype, shape, rows, apart == "apart") for rows in (1, 2, ROWS)]
-    one, two, four = (emitted(e.emit, [types.int64] * 9 + [e.vectors.number]) for e in blocks)
+    item, get = ITEMSIZES[dtype], getter(dtype)
+    rows = _few_by_few(what, dtype, shape, apart == "apart")
+
+    def kernel(block: int, part: int, worker: int) -> None:
+        chunk, items = get_int(block, words.CHUNK), get_int(block, words.ITEMS)
+        sizes = get_int(block, words.OUTER_SIZES)
+        source = get_int(block, get_int(block, words.SOURCE))
+        target = get_int(block, get_int(block, words.TARGET))
+        for number in range(part * chunk, min(part * chunk + chunk, items)):
+            band, outer, at_outer, x, y = item_at(block, number)
+            rows(
+                block,
+                source + x * item,
+                target + y * item,
+                get_int(block, SECOND) + y * 8,
+                band,
+                get_int(outer, words.BEGIN),
+                get_int(outer, words.END),
+                get(sizes, at_outer),
+            )
+
+    return kernel
+
+
+def _few_by_few(what: str, dtype: str, shape: str, apart: bool) -> Any:
+    item = ITEMSIZES[dtype]
+    blocks = [_KINDS[what](dtype, shape, rows, apart) for rows in (1, 2, ROWS)]
+    one, two, four = (emitted(e.emit, [types.int64] * 9 + [e.vectors.numba_type]) for e in blocks)
 
     @njit
     def rows(
@@ -57,33 +84,7 @@ def make(what: str, dtype: str, shape: str, planes: str, apart: str) -> Callable
                 one(block, x, to, where, band, here, begin, end, p, size)
                 p += 1
 
-    def kernel(block: int, part: int, worker: int) -> None:
-        chunk, items = get_int(block, words.CHUNK), get_int(block, words.ITEMS)
-        bands, outers = get_int(block, words.BANDS), get_int(block, words.OUTERS)
-        G, sizes = get_int(block, words.G), get_int(block, words.OUTER_SIZES)
-        source = get_int(block, get_int(block, words.SOURCE))
-        target = get_int(block, get_int(block, words.TARGET))
-        for number in range(part * chunk, min(part * chunk + chunk, items)):
-            rest, at_band = number // bands, number % bands
-            rest, at_outer = rest // outers, rest % outers
-            n, g = rest // G, rest % G
-            band = get_int(block, words.BAND_TABLE) + 8 * words.BAND_WORDS * at_band
-            outer = get_int(block, words.OUTER_TABLE) + 8 * words.OUTER_WORDS * at_outer
-            x = n * get_int(block, words.X_N) + g * get_int(block, words.X_G)
-            y = n * get_int(block, words.Y_N) + g * get_int(block, words.Y_G)
-            y += get_int(outer, words.TO) + get_int(band, words.ROW_TO)
-            rows(
-                block,
-                source + x * item,
-                target + y * item,
-                get_int(block, SECOND) + y * 8,
-                band,
-                get_int(outer, words.BEGIN),
-                get_int(outer, words.END),
-                get(sizes, at_outer),
-            )
-
-    return kernel
+    return rows
 
 
 class _Block:
@@ -93,18 +94,18 @@ class _Block:
     marks = only_marks = False
 
     def __init__(self, dtype: str, shape: str, outputs: int, apart: bool) -> None:
-        self.vectors, self.shape, self.outputs = Vectors(dtype), Shape.of(shape), outputs
+        self.vectors, self.shape, self.outputs = RowVectors(dtype), Shape.of(shape), outputs
         self.apart = apart
 
     def emit(
         self, b: Any, block: Any, x: Any, y: Any, places: Any, band: Any, read: Any,
         begin: Any, end: Any, first: Any, size: Any,
     ) -> None:  # fmt: skip
-        V, word = self.vectors, words_at(b, block)
-        phases, nothing = range(len(self.shape.columns)), V.constant(self.start)
+        V, phases = self.vectors, range(len(self.shape.columns))
+        nothing = V.constant(self.start)
         names = [(p, f) for p in range(self.outputs) for f in phases]
-        best = Held(b, V, names)
-        marks = Held(b, V, names, V.integers) if self.marks else None
+        best = Held(b, V.type, names)
+        marks = Held(b, V.integers, names) if self.marks else None
 
         def outputs(j: Any, whole: bool) -> None:
             best.fill(nothing)
@@ -113,7 +114,7 @@ class _Block:
             with loop(b, begin, end) as i:
                 at_plane = plane_at(b, block, i)
                 lines = lines_of(
-                    b, self.shape, V.item, block, band, at_plane, x, read, self.outputs
+                    b, self.shape, V.itemsize, block, band, at_plane, x, read, self.outputs
                 )
                 names = self.names(b, block, band, at_plane, lines, read, j) if marks else None
 
@@ -136,8 +137,7 @@ class _Block:
                 if marks:
                     self.store_places(b, block, band, marks[p, 0], places, p, j)
 
-        with loop(b, I64(0), word(words.NUMBER), V.lanes) as j:
-            either(b, is_inside(b, self.shape, V, word, j), lambda whole: outputs(j, whole))
+        along_row(b, self.shape, V, block, outputs)
 
     def take(self, b: Any, best: Held, marks: Held | None, name: Any, x: Any, mark: Any) -> None:
         """Add an element to a sum."""
@@ -175,7 +175,7 @@ class _Block:
         inside = V.between(b, j, I64(0), word(words.NUMBER))
         pitch = b.mul(words_at(b, band)(words.PITCH), I64(8))
         row = b.add(places, b.mul(pitch, I64(p)))
-        V.store_integers(b, marks, row, j, inside)
+        V.store_integers(b, row, j, marks, inside)
         self.tell(b, block, marks, inside)
 
     def store_marks(
@@ -183,8 +183,8 @@ class _Block:
     ) -> None:
         """Write places in as many bits as numbers have, in place of these."""
         V = self.vectors
-        bits = marks[p, 0] if V.item == 4 else b.sext(marks[p, 0], V.bits)
-        values = [b.bitcast(bits, V.vector)]
+        bits = marks[p, 0] if V.itemsize == 4 else b.sext(marks[p, 0], V.bits)
+        values = [b.bitcast(bits, V.type)]
         store_outputs(b, V, (block, band), values, (y, p), j, self.apart, whole=whole)
         inside = V.between(b, j, I64(0), words_at(b, block)(words.NUMBER))
         self.tell(b, block, marks[p, 0], inside)
@@ -223,7 +223,7 @@ class _Mean(_Block):
         """Divide by the number of elements: a product of one for each axis."""
         V, word, of_band = self.vectors, words_at(b, block), words_at(b, band)
         row = b.add(b.mul(row, of_band(words.ROW_APART)), of_band(words.ROW))
-        size = b.fmul(size, b.load(at(b, V.kind, word(words.ROW_SIZES), row)))
+        size = b.fmul(size, b.load(at(b, V.scalar, word(words.ROW_SIZES), row)))
         # The table goes on for a vector beyond the last column.
         columns = V.load(b, word(words.COLUMN_SIZES), j)
         return b.fdiv(value, b.fmul(columns, V.broadcast(b, size)))

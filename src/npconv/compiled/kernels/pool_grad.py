@@ -14,25 +14,27 @@ from numba import njit
 
 from npconv.compiled import words
 from npconv.compiled.blocks import FIRST, OUT, SCRATCH
+from npconv.compiled.kernels.loops import Held, loop
 from npconv.compiled.kernels.memory import I64, emitted, get_int
-from npconv.compiled.kernels.row_vectors import ITEM, Held, Vectors, loop
+from npconv.compiled.kernels.row_vectors import RowVectors
 from npconv.compiled.kernels.sliding import (
     Shape,
+    along_row,
     each_seen,
-    either,
-    is_inside,
+    item_at,
     lines_of,
     plane_at,
     store_outputs,
     words_at,
 )
+from npconv.compiled.registers import ITEMSIZES
 
 ROWS = 2  # rows of elements at a time
 
 
 def make(dtype: str, shape: str, planes: str, apart: str) -> Callable[..., None]:
     """Make the kernel for windows of this shape, turned round."""
-    item = ITEM[dtype]
+    item = ITEMSIZES[dtype]
     blocks = [_Block(dtype, shape, rows, apart == "apart") for rows in (1, ROWS)]
     one, two = (emitted(block.emit, 10) for block in blocks)
 
@@ -54,17 +56,9 @@ def make(dtype: str, shape: str, planes: str, apart: str) -> Callable[..., None]
 
     def kernel(block: int, part: int, worker: int) -> None:
         chunk, items = get_int(block, words.CHUNK), get_int(block, words.ITEMS)
-        bands, outers = get_int(block, words.BANDS), get_int(block, words.OUTERS)
-        G, places = get_int(block, words.G), get_int(block, words.OUTER_PLACES)
+        places = get_int(block, words.OUTER_PLACES)
         for number in range(part * chunk, min(part * chunk + chunk, items)):
-            rest, at_band = number // bands, number % bands
-            rest, at_outer = rest // outers, rest % outers
-            n, g = rest // G, rest % G
-            band = get_int(block, words.BAND_TABLE) + 8 * words.BAND_WORDS * at_band
-            outer = get_int(block, words.OUTER_TABLE) + 8 * words.OUTER_WORDS * at_outer
-            x = n * get_int(block, words.X_N) + g * get_int(block, words.X_G)
-            y = n * get_int(block, words.Y_N) + g * get_int(block, words.Y_G)
-            y += get_int(outer, words.TO) + get_int(band, words.ROW_TO)
+            band, outer, at_outer, x, y = item_at(block, number)
             rows(
                 block,
                 get_int(block, FIRST) + x * item,
@@ -83,26 +77,28 @@ class _Block:
     """Writes the code of so many rows of elements."""
 
     def __init__(self, dtype: str, shape: str, outputs: int, apart: bool) -> None:
-        self.vectors, self.shape, self.outputs = Vectors(dtype), Shape.of(shape), outputs
+        self.vectors, self.shape, self.outputs = RowVectors(dtype), Shape.of(shape), outputs
         self.apart = apart
 
     def emit(
         self, b: Any, block: Any, dy: Any, marks: Any, dx: Any, band: Any, read: Any,
         begin: Any, end: Any, first: Any, place: Any,
     ) -> None:  # fmt: skip
-        V, shape, word = self.vectors, self.shape, words_at(b, block)
+        V, shape = self.vectors, self.shape
         phases = range(len(shape.columns))
-        sums = Held(b, V, [(p, f) for p in range(self.outputs) for f in phases])
+        sums = Held(b, V.type, [(p, f) for p in range(self.outputs) for f in phases])
 
         def outputs(j: Any, whole: bool) -> None:
-            sums.fill(V.constant(0.0))
+            sums.fill(V.zero)
             nobody = V.nobody(b)
             own = {name: self.own(b, block, band, first, place, j, *name) for name in sums.names}
             with loop(b, begin, end) as i:
                 record = plane_at(b, block, i)
                 seen: list[dict[Any, Any]] = []
                 for x in (marks, dy):
-                    lines = lines_of(b, shape, V.item, block, band, record, x, read, self.outputs)
+                    lines = lines_of(
+                        b, shape, V.itemsize, block, band, record, x, read, self.outputs
+                    )
                     found: dict[Any, Any] = {}
                     seen.append(found)
 
@@ -114,14 +110,13 @@ class _Block:
                     each_seen(b, shape, V, lines, j, self.outputs, nobody, keep, whole=whole)
                 for (p, r, f, s), mark in seen[0].items():
                     won = b.icmp_signed("==", b.bitcast(mark, V.bits), own[p, f])
-                    gained = b.select(won, seen[1][p, r, f, s], V.constant(0.0))
+                    gained = b.select(won, seen[1][p, r, f, s], V.zero)
                     sums[p, f] = b.fadd(sums[p, f], gained)
             for p in range(self.outputs):
                 values = [sums[p, f] for f in phases]
                 store_outputs(b, V, (block, band), values, (dx, p), j, self.apart, whole=whole)
 
-        with loop(b, I64(0), word(words.NUMBER), V.lanes) as j:
-            either(b, is_inside(b, shape, V, word, j), lambda whole: outputs(j, whole))
+        along_row(b, shape, V, block, outputs)
 
     def own(
         self, b: Any, block: Any, band: Any, first: Any, place: Any, j: Any, p: int, f: int

@@ -16,9 +16,12 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
+from numba import njit
+
 from npconv.compiled import words
-from npconv.compiled.kernels.memory import I64, at
-from npconv.compiled.kernels.row_vectors import FEW, Vectors
+from npconv.compiled.kernels.loops import loop
+from npconv.compiled.kernels.memory import I64, at, get_int
+from npconv.compiled.kernels.row_vectors import FEW, RowVectors
 
 # Where each phase's kernel columns read, counted from the first of all; or, where that is
 # too far to be part of the code, only how many there are: then it is read from memory.
@@ -48,6 +51,24 @@ class Shape(NamedTuple):
         return sorted({p * self.apart + r for p in range(outputs) for r in range(self.rows)})
 
 
+@njit
+def item_at(block: int, number: int) -> Any:
+    """Say what an item is: its band, its outer position and that one's number, and its places.
+
+    These count the elements before what it reads, and before its first output.
+    """
+    bands, outers = get_int(block, words.BANDS), get_int(block, words.OUTERS)
+    rest, at_band = number // bands, number % bands
+    rest, at_outer = rest // outers, rest % outers
+    n, g = rest // get_int(block, words.G), rest % get_int(block, words.G)
+    band = get_int(block, words.BAND_TABLE) + 8 * words.BAND_WORDS * at_band
+    outer = get_int(block, words.OUTER_TABLE) + 8 * words.OUTER_WORDS * at_outer
+    x = n * get_int(block, words.X_N) + g * get_int(block, words.X_G)
+    y = n * get_int(block, words.Y_N) + g * get_int(block, words.Y_G)
+    y += get_int(outer, words.TO) + get_int(band, words.ROW_TO)
+    return band, outer, at_outer, x, y
+
+
 class Lines(NamedTuple):
     """Where a block's inputs lie: LLVM values, integers of 64 bits."""
 
@@ -69,7 +90,9 @@ def reads_of(b: Any, shape: Shape, base: Any, table: Any) -> list[list[Any]]:
     return [[b.add(base, each(next(number))) for _ in phase] for phase in shape.columns]
 
 
-def is_inside(b: Any, shape: Shape, vectors: Vectors, word: Callable[[int], Any], j: Any) -> Any:
+def _is_inside(
+    b: Any, shape: Shape, vectors: RowVectors, word: Callable[[int], Any], j: Any
+) -> Any:
     """Say whether a vector of outputs reads nothing but elements, also what it skips."""
     more = shape.step - 1 if 1 < shape.step <= FEW else 0
     start = b.mul(j, I64(shape.step))
@@ -82,7 +105,7 @@ def is_inside(b: Any, shape: Shape, vectors: Vectors, word: Callable[[int], Any]
 def each_seen(
     b: Any,
     shape: Shape,
-    vectors: Vectors,
+    vectors: RowVectors,
     lines: Lines,
     j: Any,
     outputs: int,
@@ -114,7 +137,14 @@ class _Loads:
     """Loads of one block; a vector that several kernel columns share is loaded once."""
 
     def __init__(
-        self, b: Any, shape: Shape, vectors: Vectors, lines: Lines, j: Any, fill: Any, whole: bool
+        self,
+        b: Any,
+        shape: Shape,
+        vectors: RowVectors,
+        lines: Lines,
+        j: Any,
+        fill: Any,
+        whole: bool,
     ) -> None:
         self.b, self.shape, self.vectors, self.lines = b, shape, vectors, lines
         self.start, self.fill, self.whole = b.mul(j, I64(shape.step)), fill, whole
@@ -146,12 +176,12 @@ class _Loads:
         if place not in self.masks:
             self.masks[place] = V.between(b, index, I64(0), self.lines.width, apart)
         if apart == 1:
-            return V.load_some(b, row, index, self.masks[place], self.fill)
+            return V.load(b, row, index, self.masks[place], self.fill)
         return V.gather(b, row, index, I64(apart), self.masks[place], self.fill)
 
 
 def store_outputs(
-    b: Any, vectors: Vectors, records: tuple[Any, Any], values: Sequence[Any],
+    b: Any, vectors: RowVectors, records: tuple[Any, Any], values: Sequence[Any],
     place: tuple[Any, int], j: Any, apart: bool, *, whole: bool,
 ) -> None:  # fmt: skip
     """Store outputs ``j`` and on of each phase in row ``p`` of a block; ``place`` is (y, p).
@@ -160,29 +190,38 @@ def store_outputs(
     """
     (block, band), (y, p) = records, place
     word = words_at(b, block)
-    pitch = b.mul(words_at(b, band)(words.PITCH), I64(vectors.item))
+    pitch = b.mul(words_at(b, band)(words.PITCH), I64(vectors.itemsize))
     row = b.add(y, b.mul(pitch, I64(p)))
     if apart:
         step, mask = word(words.OUT_STEP), vectors.between(b, j, I64(0), word(words.NUMBER))
-        vectors.scatter(b, values[0], row, b.mul(j, step), step, mask)
+        vectors.scatter(b, row, b.mul(j, step), step, values[0], mask)
         return
     start = b.mul(j, I64(len(values)))
     for k, value in enumerate(vectors.interleaved(b, values)):
         index = b.add(start, I64(k * vectors.lanes))
         if whole:
-            vectors.store(b, value, row, index)
+            vectors.store(b, row, index, value)
         else:
             mask = vectors.between(b, index, I64(0), word(words.OUT_WIDTH))
-            vectors.store_some(b, value, row, index, mask)
+            vectors.store(b, row, index, value, mask)
 
 
-def either(b: Any, condition: Any, emit: Callable[[bool], None]) -> None:
-    """Emit both branches."""
-    with b.if_else(condition) as (yes, no):
-        with yes:
-            emit(True)
-        with no:
-            emit(False)
+def along_row(
+    b: Any, shape: Shape, vectors: RowVectors, block: Any, emit: Callable[[Any, bool], None]
+) -> None:
+    """Emit a loop over a row's vectors of outputs: ``emit(j, whole)`` twice for each.
+
+    It is ``whole`` where all lanes are outputs that read nothing but elements.
+    """
+    word = words_at(b, block)
+    with (
+        loop(b, I64(0), word(words.NUMBER), vectors.lanes) as j,
+        b.if_else(_is_inside(b, shape, vectors, word, j)) as (inside, beyond),
+    ):
+        with inside:
+            emit(j, True)
+        with beyond:
+            emit(j, False)
 
 
 def lines_of(

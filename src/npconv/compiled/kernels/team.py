@@ -18,6 +18,7 @@ from npconv.compiled.kernels.memory import (
     add_shared,
     call_kernel,
     get_int,
+    give_way,
     load_shared,
     pause,
     put_int,
@@ -31,6 +32,7 @@ from npconv.compiled.kernels.memory import (
 # object the address of its numbers stands.
 WORK, DONE, KERNEL, BLOCK, PARTS, THREADS, LOCK, STOP, DATA, ASLEEP = range(0, 80, 8)
 LEFT = 0xFFFFFFFF
+PATIENCE = 2000  # how often the leader looks before it gives way
 
 
 def make(what: str) -> Callable[..., None]:
@@ -87,8 +89,12 @@ def _lead() -> Callable[..., None]:
             call_kernel(kernel, block, part, 0)
             add_shared(memory, DONE, 1)
             part = claim(memory)
+        waited = 0
         while load_shared(memory, DONE) < parts:
             pause()
+            waited += 1
+            if waited % PATIENCE == 0:  # who has a part may be waiting for this processor
+                give_way()
         store_shared(memory, LOCK, 0)
 
     return lead

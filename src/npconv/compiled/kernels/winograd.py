@@ -11,24 +11,33 @@ from typing import Any
 from numba import njit
 
 from npconv.algorithms.winograd_matrices import transpose
-from npconv.compiled.blocks import CALL_WORDS, SCRATCH
+from npconv.compiled.blocks import CALL_WORDS, OUT, SCRATCH
 from npconv.compiled.kernels.lanes import Lanes
 from npconv.compiled.kernels.memory import call_kernel, get_int, put_int
+from npconv.compiled.kernels.winograd_kernel import pairs_of
 from npconv.compiled.kernels.winograd_panels import multiplier, transformer
 from npconv.compiled.kernels.winograd_parts import filters
-from npconv.compiled.winograd_words import ALONE_BYTES, KERNEL, WORDS, KernelWords, Words
+from npconv.compiled.winograd_words import (
+    ALONE_BYTES,
+    GRADIENT,
+    KERNEL,
+    STREAM,
+    WORDS,
+    KernelWords,
+    Words,
+)
 
 # Where, in the constants of `alone`, those of the kernel's transform begin.
 KERNEL_AT, KERNEL_WORDS = CALL_WORDS + len(Words._fields), len(KernelWords._fields)
 
 
 def make(what: str, dtype: str = "float32", tile: str = "6x6") -> Callable[..., None]:
-    """Make ``transform`` or ``multiply``; or ``fused`` or ``alone``, which call others.
+    """Make ``transform`` or ``multiply``; or ``fused``, ``alone`` or ``stream``, which call others.
 
     ``grads`` transforms the outputs' gradient, in the kernel's.
     """
-    if what in ("fused", "alone"):
-        return {"fused": fused, "alone": alone}[what]
+    if what in ("fused", "alone", "stream"):
+        return {"fused": fused, "alone": alone, "stream": stream}[what]
     lanes, f = Lanes(dtype), filters(tile)
     matrices = f.h.input, f.w.input
     if what == "grads":
@@ -74,13 +83,92 @@ def alone(block: int, part: int, worker: int) -> None:
     put_int(theirs, KERNEL.u, u)
     put_int(theirs, KERNEL.first, first)
     put_int(theirs, KERNEL.vectors, stop - first)
-    chunks = -(-get_int(theirs, KERNEL.C) // get_int(theirs, KERNEL.chunk))
-    for i in range((stop - first) * chunks):
-        here = group * (stop - first) * chunks + i
-        call_kernel(get_int(block, WORDS.pack), theirs, here, worker)
+    parts = -(-get_int(theirs, KERNEL.C) // get_int(theirs, KERNEL.chunk))
+    parts *= pairs_of(stop - first, width)
+    for i in range(parts):
+        call_kernel(get_int(block, WORDS.pack), theirs, group * parts + i, worker)
     panels = get_int(block, WORDS.panels)
     for panel in range(group * panels, (group + 1) * panels):
         call_kernel(get_int(block, WORDS.multiply), mine, panel, worker)
+
+
+@njit
+def tell(block: int, words: int, count: int, to: int) -> Any:
+    """Make a block: what a call brings, and constants that lie elsewhere."""
+    for i in range(CALL_WORDS):
+        put_int(to, i, get_int(block, i))
+    for i in range(count):
+        put_int(to, CALL_WORDS + i, get_int(words, i))
+
+
+@njit
+def first_row(block: int, vector: int) -> Any:
+    """Say how many bytes into a group's gradient a vector of output channels begins."""
+    return vector * get_int(block, STREAM.lanes) * get_int(block, STREAM.w_row)
+
+
+@njit
+def limit(block: int, grads: int, products: int, first: int, stop: int, worker: int) -> Any:
+    """Let a range of output channels be all there are, numbered from its first one on."""
+    lanes, own = get_int(block, STREAM.lanes), worker * get_int(block, STREAM.each)
+    K = min(stop * lanes, get_int(products, GRADIENT.K)) - first * lanes
+    rows, m = get_int(products, GRADIENT.rows), get_int(products, GRADIENT.m)
+    put_int(grads, WORDS.v, m - first * lanes * get_int(block, STREAM.item))
+    put_int(products, OUT, get_int(block, OUT) + first_row(block, first))
+    put_int(products, GRADIENT.K, K)
+    put_int(products, GRADIENT.row_parts, (K + rows - 1) // rows)
+    put_int(products, GRADIENT.v, own)
+    put_int(products, GRADIENT.m, own + m)
+
+
+@njit
+def one_chunk(
+    block: int, inputs: int, grads: int, products: int,
+    group: int, chunk: int, first: int, stop: int, worker: int,
+) -> Any:  # fmt: skip
+    """Transform both operands of a chunk, multiply, transform back."""
+    tiles = get_int(block, STREAM.tiles)
+    here = min(tiles, get_int(block, STREAM.all_tiles) - chunk * tiles)
+    put_int(inputs, WORDS.first, chunk * tiles)
+    put_int(grads, WORDS.first, chunk * tiles)
+    put_int(products, GRADIENT.tiles, here)
+    count = get_int(block, STREAM.input_parts)
+    for c in range(group * count, (group + 1) * count):
+        call_kernel(get_int(block, STREAM.transform), inputs, c, worker)
+    count = group * get_int(block, STREAM.output_parts)
+    for c in range(count + first, count + stop):
+        call_kernel(get_int(block, STREAM.transform_grads), grads, c, worker)
+    count = get_int(products, GRADIENT.row_parts) * get_int(products, GRADIENT.column_parts)
+    for i in range(group * count, (group + 1) * count):
+        call_kernel(get_int(block, STREAM.multiply), products, i, worker)
+
+
+def stream(block: int, part: int, worker: int) -> None:
+    """Sum over some chunks for a range of output channels, all by one thread.
+
+    The three kernels are told what they would be told each, in blocks behind what they work
+    in; what differs from chunk to chunk is put there.
+    """
+    ranges, streams = get_int(block, STREAM.ranges), get_int(block, STREAM.streams)
+    r, rest = part % ranges, part // ranges
+    s, group = rest % streams, rest // streams
+    inputs = get_int(block, SCRATCH) + (worker + 1) * get_int(block, STREAM.each)
+    inputs -= 3 * ALONE_BYTES
+    grads, products = inputs + ALONE_BYTES, inputs + 2 * ALONE_BYTES
+    tell(block, get_int(block, STREAM.inputs), get_int(block, STREAM.input_words), inputs)
+    tell(block, get_int(block, STREAM.grads), get_int(block, STREAM.grad_words), grads)
+    tell(block, get_int(block, STREAM.products), get_int(block, STREAM.product_words), products)
+    first = r * get_int(block, STREAM.vectors)
+    stop = min(first + get_int(block, STREAM.vectors), get_int(block, STREAM.output_parts))
+    limit(block, grads, products, first, stop, worker)
+    if streams > 1:
+        sums = get_int(block, STREAM.sums_at) + s * get_int(block, STREAM.sums)
+        put_int(products, OUT, get_int(block, SCRATCH) + sums + first_row(block, first))
+    chunks, adds = get_int(block, STREAM.chunks), get_int(block, STREAM.adds) * (streams == 1)
+    for chunk in range(s * chunks // streams, (s + 1) * chunks // streams):
+        put_int(products, GRADIENT.adds, adds)
+        one_chunk(block, inputs, grads, products, group, chunk, first, stop, worker)
+        adds = 1
 
 
 @njit

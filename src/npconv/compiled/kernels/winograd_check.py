@@ -11,69 +11,84 @@ from typing import Any
 
 from numba import njit
 
-from npconv.compiled.blocks import FIRST, FLAGS, SECOND
-from npconv.compiled.kernels.lanes import ITEMSIZES, Lanes, repeated
+from npconv.compiled.blocks import FIRST, FLAGS
+from npconv.compiled.kernels import winograd_norms
+from npconv.compiled.kernels.lanes import Lanes
+from npconv.compiled.kernels.loops import repeated
 from npconv.compiled.kernels.memory import I64, KINDS, emitted, get_int, getter, store_shared
+from npconv.compiled.registers import ITEMSIZES
 from npconv.compiled.winograd_words import CHECK
 
 # A little less than what `npconv.trust` allows: the rest is for roundings of these sums.
-ALLOWED, ALLOWED_IN_KERNEL_GRAD = 1.9, 7.6
+ALLOWED = 1.9
+ROWS = 4  # of pixels whose sums are formed together: one sum alone waits for itself
 
 
 def make(what: str, dtype: str) -> Callable[..., None]:
-    """Make the check of an ``image``, or of a kernel's ``gradient``."""
-    return _image(dtype) if what == "image" else _gradient(dtype)
+    """Make the check of an ``image``, the ``norms`` of operands, or a ``gradient``'s check."""
+    if what == "image":
+        return _image(dtype)
+    return winograd_norms.norms(dtype) if what == "norms" else winograd_norms.gradient(dtype)
 
 
 def weighted(lanes: Lanes, dtype: str) -> Any:
-    """Make ``(x, of_channel, weights, channels, count)``, the largest of ``count`` sums.
+    """Make ``(x, of_row, rows, of_channel, weights, channels, count)``, the largest sum.
 
-    Pixel by pixel, over the channels: of magnitudes times weights.
+    Pixel by pixel, of up to `ROWS` rows of ``count`` each, over the channels: of magnitudes
+    times weights.
     """
 
-    def emit(builder: Any, x: Any, of_channel: Any, weights: Any, channels: Any, count: Any) -> Any:
-        mask = lanes.mask(builder, I64(0), count)
+    def emit(
+        builder: Any, x: Any, of_row: Any, rows: Any,
+        of_channel: Any, weights: Any, channels: Any, count: Any,
+    ) -> Any:  # fmt: skip
+        masks, places = [], []
+        for i in range(ROWS):
+            there = builder.icmp_signed("<", I64(i), rows)
+            masks.append(lanes.first(builder, builder.select(there, count, I64(0))))
+            places.append(builder.add(x, builder.mul(of_row, I64(i))))
 
         def add(step: Any, held: list[Any]) -> list[Any]:
-            pixels = lanes.load_some(builder, mask, x, builder.mul(step, of_channel))
-            weight = lanes.broadcast(builder, weights, builder.mul(step, I64(lanes.itemsize)))
-            return [lanes.fma(builder, lanes.magnitude(builder, pixels), weight, held[0])]
+            weight = lanes.load_number(builder, weights, builder.mul(step, I64(lanes.itemsize)))
+            offset = builder.mul(step, of_channel)
+            new = []
+            for mask, place, total in zip(masks, places, held, strict=True):
+                pixels = lanes.magnitude(builder, lanes.load_some(builder, mask, place, offset))
+                new.append(lanes.fma(builder, pixels, weight, total))
+            return new
 
-        return lanes.largest(builder, repeated(builder, channels, [lanes.zero], add)[0])
+        first, *others = repeated(builder, channels, [lanes.zero] * ROWS, add)
+        for other in others:
+            first = lanes.larger(builder, other, first)
+        return lanes.largest(builder, first)
 
-    return emitted(emit, 5, KINDS[dtype][0])
-
-
-def squares(lanes: Lanes, dtype: str) -> Any:
-    """Make ``(x, count)``, the sum of so many squares."""
-
-    def emit(builder: Any, x: Any, count: Any) -> Any:
-        def add(step: Any, held: list[Any]) -> list[Any]:
-            first = builder.mul(step, I64(lanes.count))
-            mask = lanes.mask(builder, I64(0), builder.sub(count, first))
-            value = lanes.load_some(builder, mask, x, builder.mul(step, I64(lanes.nbytes)))
-            return [lanes.fma(builder, value, value, held[0])]
-
-        steps = builder.sdiv(builder.add(count, I64(lanes.count - 1)), I64(lanes.count))
-        return lanes.total(builder, repeated(builder, steps, [lanes.zero], add)[0])
-
-    return emitted(emit, 2, KINDS[dtype][0])
+    return emitted(emit, 7, KINDS[dtype][0])
 
 
 def _image(dtype: str) -> Callable[..., None]:
     frame, held = _frame(dtype), _held(dtype)
 
     def image(block: int, part: int, worker: int) -> None:
-        """Compare what strays meet with what the result holds, for a group of an image."""
+        """Compare what strays meet with what the result holds, for a group of an image.
+
+        Some of its rows: where each of them is held, so is what all meet.
+        """
         flags, groups = get_int(block, FLAGS), get_int(block, CHECK.G)
         if not flags:
             return
+        pieces = get_int(block, CHECK.pieces)
+        piece, part = part % pieces, part // pieces
+        first, stop = get_int(block, CHECK.first_row), get_int(block, CHECK.stop_row)
+        first, stop = (
+            first + (stop - first) * piece // pieces,
+            first + (stop - first) * (piece + 1) // pieces,
+        )
         x = get_int(block, FIRST) + get_int(block, CHECK.x_at)
         x += part // groups * get_int(block, CHECK.x_image)
         x += part % groups * get_int(block, CHECK.x_group)
         seen = get_int(block, get_int(block, CHECK.seen_in)) + get_int(block, CHECK.seen)
         seen += part % groups * get_int(block, CHECK.seen_group)
-        if not held(block, x, seen, frame(block, x, seen) / ALLOWED):
+        if not held(block, x, seen, frame(block, x, seen, first, stop) / ALLOWED):
             store_shared(flags, part // groups, 1)
 
     return image
@@ -84,22 +99,33 @@ def _frame(dtype: str) -> Any:
     sums, count, item = weighted(lanes, dtype), lanes.count, ITEMSIZES[dtype]
 
     @njit
-    def frame(block: int, x: int, seen: int) -> Any:
-        """Bound what strays meet: elements that do not meet the whole kernel."""
+    def across(block: int, row: int, rows: int, seen: int, first: int, stop: int) -> Any:
+        """Find the largest sum of some rows, from one column to another."""
         of_channel, C = get_int(block, CHECK.x_channel), get_int(block, CHECK.C)
+        of_row, largest = get_int(block, CHECK.x_row), 0.0
+        for j in range(first, stop, count):
+            some = min(count, stop - j)
+            one = sums(row + j * item, of_row, rows, of_channel, seen, C, some)
+            largest = max(largest, one)
+        return largest
+
+    @njit
+    def frame(block: int, x: int, seen: int, first_row: int, stop_row: int) -> Any:
+        """Bound what strays meet: elements that do not meet the whole kernel."""
         first, stop = get_int(block, CHECK.first_column), get_int(block, CHECK.stop_column)
         inner, outer = get_int(block, CHECK.inner_column), get_int(block, CHECK.outer_column)
-        largest = 0.0
-        for h in range(get_int(block, CHECK.first_row), get_int(block, CHECK.stop_row)):
-            row = x + h * get_int(block, CHECK.x_row)
-            inside = get_int(block, CHECK.inner_row) <= h < get_int(block, CHECK.outer_row)
-            middle, again = (inner, outer) if inside else (stop, stop)
-            for j in range(first, middle, count):
-                one = sums(row + j * item, of_channel, seen, C, min(count, middle - j))
-                largest = max(largest, one)
-            for j in range(again, stop, count):
-                one = sums(row + j * item, of_channel, seen, C, min(count, stop - j))
-                largest = max(largest, one)
+        above, below = get_int(block, CHECK.inner_row), get_int(block, CHECK.outer_row)
+        largest, h = 0.0, first_row
+        while h < stop_row:
+            inside = above <= h < below
+            end = below if inside else above if h < above else stop_row
+            rows, row = min(ROWS, end - h, stop_row - h), x + h * get_int(block, CHECK.x_row)
+            if inside:
+                left = across(block, row, rows, seen, first, inner)
+                largest = max(largest, left, across(block, row, rows, seen, outer, stop))
+            else:
+                largest = max(largest, across(block, row, rows, seen, first, stop))
+            h += rows
         return largest
 
     return frame
@@ -137,88 +163,3 @@ def _held(dtype: str) -> Any:
         return False
 
     return held
-
-
-def _gradient(dtype: str) -> Callable[..., None]:
-    most, met, item = _largest_norm(dtype), _met(dtype), ITEMSIZES[dtype]
-
-    def gradient(block: int, part: int, worker: int) -> None:
-        """Compare the largest norms, channel by channel, with what one element holds."""
-        flags = get_int(block, FLAGS)
-        if not flags:
-            return
-        x, dy = get_int(block, FIRST), get_int(block, SECOND)
-        x += get_int(block, CHECK.x_at) + part * get_int(block, CHECK.x_group)
-        dy += get_int(block, CHECK.y_at) + part * get_int(block, CHECK.y_group)
-        N, first, left = (
-            get_int(block, CHECK.N),
-            get_int(block, CHECK.first_row),
-            get_int(block, CHECK.first_column),
-        )
-        of_row = get_int(block, CHECK.x_row)
-        c, of_x = most(
-            x + first * of_row + left * item, N, get_int(block, CHECK.x_image),
-            get_int(block, CHECK.C), get_int(block, CHECK.x_channel),
-            get_int(block, CHECK.stop_row) - first, of_row,
-            get_int(block, CHECK.stop_column) - left,
-        )  # fmt: skip
-        k, of_dy = most(
-            dy, N, get_int(block, CHECK.y_image), get_int(block, CHECK.K),
-            get_int(block, CHECK.y_channel), get_int(block, CHECK.P),
-            get_int(block, CHECK.y_row), get_int(block, CHECK.Q),
-        )  # fmt: skip
-        x += c * get_int(block, CHECK.x_channel)
-        dy += k * get_int(block, CHECK.y_channel)
-        held = met(block, x, dy) * ALLOWED_IN_KERNEL_GRAD
-        if not of_x * of_dy <= held * held:
-            store_shared(flags, 0, 1)
-
-    return gradient
-
-
-def _largest_norm(dtype: str) -> Any:
-    lanes = Lanes(dtype)
-    add, item = squares(lanes, dtype), ITEMSIZES[dtype]
-
-    @njit
-    def most(
-        x: int, N: int, of_image: int, channels: int, of_channel: int,
-        rows: int, of_row: int, width: int,
-    ) -> Any:  # fmt: skip
-        """Find the channel with the largest sum of squares, NaN above all."""
-        best, where = 0.0, 0
-        for c in range(channels):
-            total = 0.0
-            for n in range(N):
-                image = x + n * of_image + c * of_channel
-                if width * item == of_row:
-                    total += add(image, rows * width)
-                else:
-                    for h in range(rows):
-                        total += add(image + h * of_row, width)
-            if not total <= best:
-                best, where = total, c
-        return where, best
-
-    return most
-
-
-def _met(dtype: str) -> Any:
-    get = getter(dtype)
-
-    @njit
-    def met(block: int, x: int, dy: int) -> Any:
-        """Sum magnitudes of products that reach the kernel's middle element."""
-        H, W, total = get_int(block, CHECK.H), get_int(block, CHECK.W), 0.0
-        above = get_int(block, CHECK.R) // 2 - get_int(block, CHECK.top)
-        before = get_int(block, CHECK.S) // 2 - get_int(block, CHECK.left)
-        for n in range(get_int(block, CHECK.N)):
-            for p in range(max(0, -above), min(get_int(block, CHECK.P), H - above)):
-                row = dy + n * get_int(block, CHECK.y_image) + p * get_int(block, CHECK.y_row)
-                seen = x + n * get_int(block, CHECK.x_image)
-                seen += (p + above) * get_int(block, CHECK.x_row)
-                for q in range(max(0, -before), min(get_int(block, CHECK.Q), W - before)):
-                    total += abs(get(row, q)) * abs(get(seen, q + before))
-        return total
-
-    return met

@@ -8,7 +8,6 @@ from typing import Any
 from numba import njit
 
 from npconv.compiled.blocks import FLAGS, OUT, SCRATCH
-from npconv.compiled.host import block_rows
 from npconv.compiled.kernels.lanes import Lanes
 from npconv.compiled.kernels.memory import get_int, store_shared
 from npconv.compiled.kernels.winograd_parts import (
@@ -17,6 +16,7 @@ from npconv.compiled.kernels.winograd_parts import (
     filters,
     kernel_back,
 )
+from npconv.compiled.registers import block_rows
 from npconv.compiled.winograd_words import GRADIENT
 
 

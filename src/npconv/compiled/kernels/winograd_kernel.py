@@ -7,12 +7,16 @@ channels at a time, for every input channel.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
+
+from numba import njit
 
 from npconv.compiled.blocks import SCRATCH
-from npconv.compiled.kernels.lanes import ITEMSIZES, Lanes
+from npconv.compiled.kernels.lanes import Lanes
 from npconv.compiled.kernels.memory import get_int, getter, setter
 from npconv.compiled.kernels.winograd_panels import odd_lines
-from npconv.compiled.kernels.winograd_parts import filters, kernel_in
+from npconv.compiled.kernels.winograd_parts import Filters, filters, kernel_in
+from npconv.compiled.registers import ITEMSIZES
 from npconv.compiled.winograd_words import KERNEL
 
 
@@ -22,17 +26,43 @@ def make(what: str, dtype: str, tile: str = "") -> Callable[..., None]:
 
 
 def _pack(dtype: str, tile: str, turned: bool) -> Callable[..., None]:
-    lanes, f = Lanes(dtype), filters(tile)
+    one_vector = _one_vector(Lanes(dtype), dtype, filters(tile), turned)
+
+    def pack(block: int, part: int, worker: int) -> None:
+        """Transform some input channels of the kernels of two vectors of output channels.
+
+        They lie side by side: for different threads, that would be too close.
+        """
+        C, width = get_int(block, KERNEL.C), get_int(block, KERNEL.block)
+        chunk, here = get_int(block, KERNEL.chunk), get_int(block, KERNEL.vectors)
+        parts, pairs = -(-C // chunk), pairs_of(here, width)
+        first, rest = part % parts * chunk, part // parts
+        pair, group = rest % pairs, rest // pairs
+        of_block = (width + 1) // 2
+        start, end = pair // of_block * width, (pair // of_block + 1) * width
+        start += pair % of_block * 2
+        for place in range(start, min(start + 2, end, here)):
+            one_vector(block, group, place, first, min(first + chunk, C))
+
+    return pack
+
+
+@njit
+def pairs_of(vectors: int, width: int) -> Any:
+    """Count pairs of vectors, in blocks of so many; see `npconv.compiled.winograd.pairs_of`."""
+    of_block = (width + 1) // 2
+    return vectors // width * of_block + (vectors % width + 1) // 2
+
+
+def _one_vector(lanes: Lanes, dtype: str, f: Filters, turned: bool) -> Any:
     one, put = kernel_in(lanes, dtype, f, turned), setter(dtype)
     count, nbytes, elements = lanes.count, lanes.nbytes, f.elements
 
-    def pack(block: int, part: int, worker: int) -> None:
-        """Transform some input channels of the kernels of one vector of output channels."""
+    @njit
+    def one_vector(block: int, group: int, place: int, first: int, stop: int) -> None:
+        """Transform the kernels of vector ``place`` of these blocks."""
         C, K = get_int(block, KERNEL.C), get_int(block, KERNEL.K)
-        width, chunk = get_int(block, KERNEL.block), get_int(block, KERNEL.chunk)
-        parts, here = -(-C // chunk), get_int(block, KERNEL.vectors)
-        first, rest = part % parts * chunk, part // parts
-        place, group = rest % here, rest // here
+        width, here = get_int(block, KERNEL.block), get_int(block, KERNEL.vectors)
         vector = get_int(block, KERNEL.first) + place
         last = min(count, K - vector * count) - 1
         of_out, of_in = get_int(block, KERNEL.of_out), get_int(block, KERNEL.of_in)
@@ -46,12 +76,12 @@ def _pack(dtype: str, tile: str, turned: bool) -> Callable[..., None]:
         u += group * get_int(block, KERNEL.u_group)
         u += k * elements * odd_lines(width * C * nbytes) + (j // 2 * 2 * C + j % 2) * nbytes
         most = get_int(block, SCRATCH) + get_int(block, KERNEL.most)
-        for c in range(first, min(first + chunk, C)):
+        for c in range(first, stop):
             to = u + c * pair * nbytes
             largest = one(w + c * of_in, of_out, of_in, last, to, of_element)
             put(most, (group * -(-K // count) + vector) * C + c, largest)
 
-    return pack
+    return one_vector
 
 
 def _seen(dtype: str) -> Callable[..., None]:

@@ -12,7 +12,6 @@ from numba import njit
 
 from npconv.algorithms.winograd_matrices import Matrix
 from npconv.compiled.blocks import BIAS, FLAGS, OUT, SCRATCH, SECOND
-from npconv.compiled.host import block_rows
 from npconv.compiled.kernels.lanes import Lanes
 from npconv.compiled.kernels.memory import get_int, store_shared
 from npconv.compiled.kernels.winograd_parts import (
@@ -25,6 +24,7 @@ from npconv.compiled.kernels.winograd_parts import (
     turn_in,
     turn_out,
 )
+from npconv.compiled.registers import block_rows
 from npconv.compiled.winograd_words import WORDS
 
 

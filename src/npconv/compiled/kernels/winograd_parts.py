@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from numba import types
 
 from npconv.algorithms.winograd_matrices import BY_TILE, Filtering, Matrix, transpose
-from npconv.compiled.kernels.lanes import Lanes, repeated
+from npconv.compiled.kernels.lanes import Lanes
+from npconv.compiled.kernels.loops import loop, repeated
 from npconv.compiled.kernels.memory import I64, KINDS, emitted
 
 # How many steps before it is multiplied a line of a product is called into the cache.
@@ -51,14 +52,14 @@ def _row(lanes: Lanes, builder: Any, row: Sequence[tuple[int, int]], values: Seq
     terms.sort(key=lambda term: (abs(term[0]) != 1, term[0] < 0))  # what needs no product first
     number, total = terms[0]
     if number != 1:
-        total = builder.fmul(lanes.all(number), total)
+        total = builder.fmul(lanes.constant(number), total)
     for number, value in terms[1:]:
         if number == 1:
             total = builder.fadd(total, value)
         elif number == -1:
             total = builder.fsub(total, value)
         else:
-            total = lanes.fma(builder, lanes.all(number), value, total)
+            total = lanes.fma(builder, lanes.constant(number), value, total)
     return total
 
 
@@ -88,7 +89,7 @@ def turn_in(lanes: Lanes) -> Any:
             channel = builder.select(within, I64(i), last)
             offset = builder.mul(channel, of_channel)
             rows.append(lanes.load_some(builder, mask, x, offset))
-        for i, pixel in enumerate(lanes.turned(builder, rows)):
+        for i, pixel in enumerate(lanes.transposed(builder, rows)):
             lanes.store(builder, pixel, to, i * lanes.nbytes)
 
     return emitted(emit, 6)
@@ -98,11 +99,8 @@ def fill_zeros(lanes: Lanes) -> Any:
     """Make ``(to, count)``, which writes so many vectors of zeros."""
 
     def emit(builder: Any, to: Any, count: Any) -> None:
-        def body(step: Any, held: list[Any]) -> list[Any]:
-            lanes.store(builder, lanes.zero, to, builder.mul(step, I64(lanes.nbytes)))
-            return []
-
-        repeated(builder, count, [], body)
+        with loop(builder, I64(0), count) as i:
+            lanes.store(builder, lanes.zero, to, builder.mul(i, I64(lanes.nbytes)))
 
     return emitted(emit, 2)
 
@@ -166,7 +164,7 @@ def turn_out(lanes: Lanes) -> Any:
 
     def emit(builder: Any, of: Any, y: Any, of_channel: Any, last: Any, count: Any) -> None:
         rows = [lanes.load(builder, of, i * lanes.nbytes) for i in range(lanes.count)]
-        rows, mask = lanes.turned(builder, rows), lanes.mask(builder, I64(0), count)
+        rows, mask = lanes.transposed(builder, rows), lanes.mask(builder, I64(0), count)
 
         def put(i: int) -> None:
             lanes.store_some(builder, mask, rows[i], y, builder.mul(I64(i), of_channel))
@@ -211,7 +209,7 @@ def kernel_in(lanes: Lanes, dtype: str, f: Filters, turned: bool) -> Any:
                 offset = builder.add(offset, I64(start * lanes.itemsize))
                 rows.append(lanes.load_some(builder, mask, w, offset))
                 lanes.prefetch(builder, coming, offset)
-            found += lanes.turned(builder, rows)
+            found += lanes.transposed(builder, rows)
         found = found[:taps]
         largest = lanes.zero
         for tap in found:
@@ -251,7 +249,7 @@ def kernel_back(lanes: Lanes, f: Filters) -> Any:
             some += [lanes.zero] * (lanes.count - len(some))
             for value in some:
                 doubt = lanes.fma(builder, value, lanes.zero, doubt)
-            kernels, places = lanes.turned(builder, some), []
+            kernels, places = lanes.transposed(builder, some), []
             mask = lanes.mask(builder, I64(0), I64(taps - start))
             old = lanes.mask(builder, I64(0), builder.mul(adds, I64(taps - start)))
             # All are read before any is written: a vector that overlaps the last one written
@@ -297,7 +295,7 @@ def _block_product(
             lanes.prefetch(builder, coming, j * lanes.nbytes)
         new: list[Any] = []
         for i in range(rows):
-            number = lanes.broadcast(builder, builder.add(bases[i // 3], here), beside[i % 3])
+            number = lanes.load_number(builder, builder.add(bases[i // 3], here), beside[i % 3])
             held = sums[i * vectors : (i + 1) * vectors]
             new += [lanes.fma(builder, number, *pair) for pair in zip(loaded, held, strict=True)]
         return new

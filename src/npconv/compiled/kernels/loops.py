@@ -1,0 +1,66 @@
+"""Loops in code that is written instruction by instruction, and vectors that change in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from numba.core import cgutils
+
+from npconv.compiled.kernels.memory import I64
+
+
+@contextmanager
+def loop(b: Any, start: Any, stop: Any, step: int = 1) -> Iterator[Any]:
+    """Emit a loop over integers, perhaps none."""
+    before = b.block
+    head, inside, after = (b.append_basic_block(name) for name in ("head", "step", "done"))
+    b.branch(head)
+    b.position_at_end(head)
+    i = b.phi(I64)
+    i.add_incoming(start, before)
+    b.cbranch(b.icmp_signed("<", i, stop), inside, after)
+    b.position_at_end(inside)
+    yield i
+    i.add_incoming(b.add(i, I64(step)), b.block)
+    b.branch(head)
+    b.position_at_end(after)
+
+
+class Held:
+    """Values that change, in registers: LLVM makes them so."""
+
+    def __init__(self, b: Any, kind: Any, names: Sequence[Any]) -> None:
+        once: Any = cgutils.alloca_once
+        self._places = {name: once(b, kind) for name in names}
+        self._builder, self.names = b, list(names)
+
+    def __getitem__(self, name: Any) -> Any:
+        """Give the value."""
+        return self._builder.load(self._places[name])
+
+    def __setitem__(self, name: Any, value: Any) -> None:
+        """Change it."""
+        self._builder.store(value, self._places[name])
+
+    def fill(self, value: Any) -> None:
+        """Change all of them."""
+        for name in self._places:
+            self[name] = value
+
+
+def repeated(
+    b: Any,
+    count: Any,
+    begin: Sequence[Any],
+    step: Callable[[Any, list[Any]], Sequence[Any]],
+) -> list[Any]:
+    """Emit a loop of ``count`` steps, perhaps none, that carries values of one type along."""
+    held = Held(b, begin[0].type, range(len(begin)))
+    for name, value in enumerate(begin):
+        held[name] = value
+    with loop(b, I64(0), count) as i:
+        for name, value in enumerate(step(i, [held[name] for name in held.names])):
+            held[name] = value
+    return [held[name] for name in held.names]
