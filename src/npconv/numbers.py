@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,11 +45,6 @@ class Numbers(NamedTuple):
 
 def numbers_for(first: DType, second: DType, dtype: DTypeLike | None = None) -> Numbers:
     """Decide the dtypes for two operands: NumPy's promotion, integers in int64."""
-    return _numbers(first, second, None if dtype is None else as_dtype(dtype))
-
-
-@lru_cache(maxsize=256)
-def _numbers(first: DType, second: DType, dtype: DType | None) -> Numbers:
     if dtype is None:
         try:
             # NumPy knows no dtype that holds both halves; the contract names one.
@@ -63,7 +57,7 @@ def _numbers(first: DType, second: DType, dtype: DType | None) -> Numbers:
         if result.kind in "bui":
             result = np.dtype(np.int64)
     else:
-        result = dtype
+        result = as_dtype(dtype)
         if result.kind == "b":
             raise DTypeError("dtype=bool cannot hold sums; use dtype='int64'")
     for operand in (first, second):
