@@ -64,3 +64,19 @@ def test_runs_of_places() -> None:
     assert _runs(np.array([0, 7, 9, 20]), [4, 4]) == (1, 1)
     assert _runs(np.zeros(0, np.int64), [0, 0]) == (1, 1)
     assert _runs(np.array([5]), [1, 1]) == (1, 1)
+
+
+def test_an_element_that_meets_padding_alone_is_a_term() -> None:
+    """Beside holes it is in no phase's packed kernel; but Inf * 0 is NaN."""
+    x, w = np.ones((1, 1, 1, 1), np.float32), np.ones((1, 1, 1, 3), np.float32)
+    w[..., 0] = np.inf
+    options: dict[str, Any] = {"padding": [(0, 0), (1, 1)], "input_dilation": (1, 2)}
+    right = npconv.conv(x, w, algorithm="naive", **options)
+    assert np.isnan(right).any()
+    np.testing.assert_array_equal(npconv.conv(x, w, algorithm="direct", **options), right)
+
+
+def test_winograd_takes_no_holes_even_where_there_are_none() -> None:
+    shapes: Any = (1, 2, 1, 4), (4, 2, 3, 3)
+    with pytest.raises(npconv.UnsupportedError, match="input_dilation 1"):
+        npconv.plan_conv(*shapes, algorithm="winograd", padding=2, input_dilation=(2, 1))

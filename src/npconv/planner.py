@@ -254,14 +254,14 @@ def _ask(
                     f"checking its result needs {checking:,} bytes of workspace, but "
                     f"workspace_limit={settings.workspace_limit:,}"
                 )
-    image = of_an_image(algorithm, problem, direction, dtype, cut)
+    image = _of_an_image(algorithm, problem, direction, dtype, cut)
     time = seconds(name, direction.value, image, dtype, packed=packed)
     if numbers.result != dtype and not (is_native(algorithm) and algorithm.takes(*numbers)):
         time += CAST_SECONDS * _numbers_of(inner.one_image)
     return Candidate(algorithm, cost, image, time, cut, workspace, refusal, too_large)
 
 
-def of_an_image(
+def _of_an_image(
     algorithm: Algorithm,
     problem: ConvProblem,
     direction: Direction,
