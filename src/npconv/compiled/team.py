@@ -20,7 +20,7 @@ import numpy as np
 from npconv.compiled.machine_code import address_of, function
 from npconv.problem import Array
 
-AWAKE_SECONDS = 200e-6
+AWAKE_SECONDS = 2e-3
 MOST_WORKERS = 64
 _WORD, _STOP, _DATA, _ASLEEP = 8, 56, 64, 72  # see `npconv.compiled.kernels.team`
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from npconv.arrays import check_shape
+from npconv.blas import held_for
 from npconv.errors import ShapeError
 from npconv.nn.init import as_generator, kaiming_normal, layer_dtype
 from npconv.nn.layer import Layer, real_array
 from npconv.options import whole_number
 from npconv.problem import Array
+
+# BLAS starts threads for far smaller products, and between two they wait on busily, so that
+# whatever computes there has fewer. Below this, some 0.1 ms, they are not worth it.
+WORTH_THREADS = 2**23
 
 
 class Linear(Layer):
@@ -79,7 +86,7 @@ class Linear(Layer):
         x = real_array("input", input)
         self.output_shape(x.shape)
         # (..., out) = (..., in) @ (in, out)
-        y: Array = x.astype(self.dtype, copy=False) @ self.weight.T
+        y = _product(x.astype(self.dtype, copy=False), self.weight.T)
         if self.bias is not None:
             y += self.bias
         self.cache = x
@@ -89,8 +96,7 @@ class Linear(Layer):
         """Give the gradient of the input; set `weight_grad` and `bias_grad`."""
         self.backward_parameters(grad_output)
         # (..., in) = (..., out) @ (out, in)
-        dx: Array = real_array("grad_output", grad_output, self.dtype) @ self.weight
-        return dx
+        return _product(real_array("grad_output", grad_output, self.dtype), self.weight)
 
     def backward_parameters(self, grad_output: Any) -> None:
         """Set `weight_grad` and `bias_grad` alone."""
@@ -100,7 +106,7 @@ class Linear(Layer):
         rows = dy.reshape(-1, self.out_features)
         # (out, in) = (out, rows) @ (rows, in)
         x_rows = x.reshape(len(rows), self.in_features).astype(self.dtype, copy=False)
-        self.weight_grad = rows.T @ x_rows
+        self.weight_grad = _product(rows.T, x_rows)
         self.bias_grad = rows.sum(axis=0) if self.bias is not None else None
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -125,3 +131,11 @@ class Linear(Layer):
     def __repr__(self) -> str:
         bias = "" if self.bias is not None else ", bias=False"
         return f"Linear({self.in_features}, {self.out_features}{bias}, dtype={self.dtype})"
+
+
+def _product(a: Array, b: Array) -> Array:
+    """Multiply matrices, small ones on one thread of BLAS."""
+    products = math.prod(a.shape) * b.shape[1]
+    with held_for(products) if products < WORTH_THREADS else nullcontext():
+        product: Array = a @ b
+    return product

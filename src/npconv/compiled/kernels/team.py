@@ -116,6 +116,8 @@ def _serve() -> Callable[..., None]:
             elif idle < patience:
                 pause()
                 idle += 1
+                if idle % 256 == 0:
+                    give_way()
             else:
                 store_shared(memory, ASLEEP + 8 * worker, 1)
                 return
