@@ -27,8 +27,9 @@ import npconv
 from npconv.algorithms import REGISTRY
 from npconv.bench.layers import LAYERS, OTHERS, Problem
 from npconv.bench.machine import machine
+from npconv.cost import Cost
 from npconv.planner import Candidate
-from npconv.problem import Direction
+from npconv.problem import ConvProblem, Direction
 from npconv.settings import ENGINES
 
 ROOT = Path(__file__).parent.parent
@@ -95,6 +96,7 @@ def measure() -> list[dict[str, Any]]:
     rows = []
     for name, problem in {**LAYERS, **OTHERS}.items():
         for direction, (first, second) in cases(problem):
+            posed = plan(problem, direction).choice.problem
             candidates = {c.name: c for c in able(problem, direction)}
             calls: dict[tuple[str, bool], Callable[[], Any]] = {}
             for each in candidates:
@@ -111,7 +113,7 @@ def measure() -> list[dict[str, Any]]:
                     "direction": direction.value,
                     "algorithm": each,
                     "packed": packed,
-                    "counts": counts(candidates[each], problem, packed),
+                    **counts(candidates[each], posed, packed),
                     "milliseconds": round(1e3 * seconds, 4),
                 }
                 for (each, packed), seconds in times.items()
@@ -119,11 +121,18 @@ def measure() -> list[dict[str, Any]]:
     return rows
 
 
-def counts(candidate: Candidate, problem: Problem, packed: bool) -> list[int]:
-    """List what `npconv.cost.seconds` has rates for; the last is the run itself."""
+def counts(candidate: Candidate, problem: ConvProblem, packed: bool) -> dict[str, list[int]]:
+    """List what `npconv.cost.seconds` has rates for; the last is the run itself.
+
+    ``image`` is what the planner judges by, ``counts`` what was timed.
+    """
     cut, cost, times = candidate.cut, candidate.cost, 1
-    if cut is not None and cost.multiplications != candidate.image.multiplications:
-        cost, times = candidate.image, problem[0][0]  # as planned: image by image, in tiles
+    if cut is not None and (cut.images, cut.K, cut.C) != (problem.N, problem.K, problem.C):
+        cost, times = candidate.image, problem.N  # as planned: image by image, in tiles
+    return {"counts": _counted(cost, packed, times), "image": _counted(candidate.image, packed)}
+
+
+def _counted(cost: Cost, packed: bool, times: int = 1) -> list[int]:
     spared, numbers = (cost.packing.products, 0) if packed else (0, cost.packing.numbers)
     found = cost.multiplications - spared, cost.bytes_moved, cost.calls, numbers
     return [*(times * count for count in found), 1]
@@ -134,7 +143,7 @@ def recounted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         problem = {**LAYERS, **OTHERS}[row["problem"]]
         choice = plan(problem, Direction(row["direction"]), row["algorithm"]).choice
-        row["counts"] = counts(choice.best, problem, row["packed"])
+        row.update(counts(choice.best, choice.problem, row["packed"]))
     return rows
 
 
@@ -176,7 +185,7 @@ def judge(
     """
     cases: dict[tuple[str, str, bool], list[dict[str, Any]]] = {}
     for row in rows:
-        nanoseconds = float(np.dot(row["counts"], rates[row["algorithm"], row["direction"]]))
+        nanoseconds = float(np.dot(row["image"], rates[row["algorithm"], row["direction"]]))
         row["estimate"] = round(1e-6 * nanoseconds, 4)
         if REGISTRY[row["algorithm"]].engine in ("numpy", engine):
             cases.setdefault(_case(row), []).append(row)

@@ -188,6 +188,8 @@ class FlatColumns:
         bands_made = max(
             1, -(-images * columns // max(BAND_BYTES // dtype.itemsize, FEWEST * _unit(problem)))
         )
+        if direction is not Direction.KERNEL_GRAD:  # BLAS reads, writes and reads it each time
+            moved += 3 * kernel * max(problem.N, bands_made // max(1, problem.G))
         adds = problem.taps if direction is Direction.INPUT_GRAD and not turned else 1
         return Cost(
             multiplications=problem.products,

@@ -156,11 +156,16 @@ class Im2col:
             Direction.KERNEL_GRAD: (problem.N + 1) * dw + y,
         }[direction]
         makes_rows = direction is not Direction.INPUT_GRAD and _has_long_windows(problem)
-        # For the input's gradient each row of the kernel is copied, from numbers far apart.
-        turned = 4 * dw if direction is Direction.INPUT_GRAD else 0
+        # BLAS reads, writes and reads the kernel for each image; for the input's gradient each row
+        # of it is copied before, from numbers far apart.
+        copied = {
+            Direction.FORWARD: 3 * problem.N * dw,
+            Direction.INPUT_GRAD: 4 * dw,
+            Direction.KERNEL_GRAD: 0,
+        }[direction]
         return Cost(
             multiplications=problem.products,
-            bytes_moved=(2 * columns + 2 * beside + turned) * dtype.itemsize,
+            bytes_moved=(2 * columns + 2 * beside + copied) * dtype.itemsize,
             workspace=(held + beside + dw) * dtype.itemsize
             + matmul_workspace(held, y + dw, held + beside, dtype)
             + holes.workspace(problem, dtype),
