@@ -10,7 +10,9 @@ import pytest
 import npconv
 from npconv.compiled import why_missing
 from npconv.compiled.direct import bands_of, blocks_of, layout, together
-from npconv.compiled.direct_packing import _runs
+from npconv.compiled.direct_kernel import _runs
+from npconv.compiled.direct_packing import packs_as_it_reads
+from npconv.compiled.registers import sum_bytes
 from npconv.problem import ConvProblem
 
 pytestmark = pytest.mark.skipif(bool(why_missing()), reason="the compiled engine is not there")
@@ -80,3 +82,63 @@ def test_winograd_takes_no_holes_even_where_there_are_none() -> None:
     shapes: Any = (1, 2, 1, 4), (4, 2, 3, 3)
     with pytest.raises(npconv.UnsupportedError, match="input_dilation 1"):
         npconv.plan_conv(*shapes, algorithm="winograd", padding=2, input_dilation=(2, 1))
+
+
+ONCE: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "1x1": ((1, 300, 7, 7), (320, 300, 1, 1), {}),
+    "3x3": ((1, 40, 7, 7), (70, 40, 3, 3), {"padding": 1}),
+    "valid": ((1, 33, 7, 6), (65, 33, 3, 2), {}),
+    "groups": ((1, 60, 6, 6), (128, 30, 3, 3), {"padding": 2, "groups": 2, "dilation": 2}),
+    "stride": ((1, 40, 13, 13), (80, 40, 3, 3), {"padding": 1, "stride": 3}),
+    "1-D": ((1, 70, 20), (66, 70, 5), {"padding": 2}),
+    "3-D": ((1, 20, 3, 4, 4), (66, 20, 3, 2, 2), {}),
+}
+# But these in several phases, or plane by plane.
+OFTEN = {("stride", "input_grad"), ("3-D", "input_grad")}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int64"])
+@pytest.mark.parametrize("direction", ["forward", "input_grad"])
+@pytest.mark.parametrize("name", ONCE)
+def test_a_kernel_that_is_read_once_is_packed_on_the_way(
+    name: str, direction: str, dtype: str
+) -> None:
+    x, w, options = ONCE[name]
+    first = x if direction == "forward" else npconv.conv_output_shape(x, w, **options)
+    rng = np.random.default_rng(0)
+    a, kernel = (rng.integers(-3, 4, shape).astype(dtype) for shape in (first, w))
+    expected = npconv.plan_conv(
+        x, w, direction=direction, dtype=dtype, algorithm="im2col", **options
+    )(a, kernel)
+    whole = 0
+    for threads in (1, 2, 3):
+        with npconv.settings(threads=threads, engine="compiled"):
+            plan = npconv.plan_conv(
+                x, w, direction=direction, dtype=dtype, algorithm="direct", **options
+            )
+            for lies in (kernel, np.asfortranarray(kernel), kernel[::-1][::-1]):
+                np.testing.assert_array_equal(plan(a, lies), expected)
+            np.testing.assert_array_equal(plan(a, plan.pack(kernel)), expected)
+        problem = plan.choice.problem
+        posed = problem.turned if direction == "input_grad" else problem
+        whole += packs_as_it_reads(posed, sum_bytes(dtype))
+    assert whole == 3 * ((name, direction) not in OFTEN)
+
+
+@pytest.mark.parametrize("name", ["1x1", "3x3", "stride"])
+@pytest.mark.parametrize("number", [np.inf, np.nan])
+def test_such_a_kernel_need_not_be_finite(name: str, number: float) -> None:
+    x, w, options = ONCE[name]
+    rng = np.random.default_rng(1)
+    kernel = rng.standard_normal(w)
+    kernel[3, 2, 0, 0] = number
+    dy = rng.standard_normal(npconv.conv_output_shape(x, w, **options))
+    for a, direction in ((dy, "input_grad"), (rng.standard_normal(x), "forward")):
+        told: dict[str, Any] = {"direction": direction, **options}
+        expected = npconv.plan_conv(x, w, algorithm="im2col", dtype="f8", **told)(a, kernel)
+        plan = npconv.plan_conv(x, w, algorithm="direct", dtype="f8", **told)
+        for found in (plan(a, kernel), plan(a, plan.pack(kernel))):
+            np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+            np.testing.assert_array_equal(np.isinf(found), np.isinf(expected))
+            known = np.isfinite(expected)
+            np.testing.assert_allclose(found[known], expected[known], rtol=1e-9, atol=1e-11)

@@ -159,10 +159,10 @@ class Runs:
         if not prepared:
             return False
         lent = _memory.take(prepared.scratch + LINE)
-        marks = address(flags)
-        prepared.run(first, packed, out, bias, lent[1], marks)
+        verdict = np.ones(1, np.int64) if prepared.judges else flags
+        prepared.run(first, packed, out, bias, lent[1], address(verdict))
         _memory.give(lent)
-        return True
+        return not prepared.judges or bool(verdict)
 
     def of_operands(self, x: Array, dy: Array, dw: Array, flags: Array | None = None) -> bool:
         """Run to the kernel's gradient; say whether it could."""

@@ -11,8 +11,10 @@ import numpy as np
 
 from npconv.axis import Axis
 from npconv.compiled.bands import Band, band
+from npconv.compiled.direct_kernel import RawKernel, sources
+from npconv.compiled.kernels.words import DEPTH
 from npconv.compiled.phases import RANK, Phase, axes_of, phases
-from npconv.compiled.prepared import Prepared, Strides, step
+from npconv.compiled.prepared import Prepared, Strides, address, step
 from npconv.compiled.registers import HEIGHTS, SUMS, accumulators, sum_bytes, vector_bytes
 from npconv.phases import AxisPhase
 from npconv.problem import Array, ConvProblem
@@ -50,6 +52,7 @@ class Layout(NamedTuple):
     pieces: tuple[Pieces, ...]
     channels: int
     lanes: int
+    once: bool = False  # whether each element of the kernel is read once, by one part
 
     @property
     def packed(self) -> int:
@@ -90,7 +93,13 @@ class Layout(NamedTuple):
     @property
     def worker_numbers(self) -> int:
         """Count the numbers each thread works in."""
-        return whole_lines(self.band_numbers + self.tile_numbers)
+        return whole_lines(self.band_numbers + self.tile_numbers) + self.piece_numbers
+
+    @property
+    def piece_numbers(self) -> int:
+        """Bound the numbers of a kernel's piece, where it is packed while it is read."""
+        width = max((width for _, width in self.blocks), default=0)
+        return whole_lines(DEPTH * width) if self.once else 0
 
     @property
     def parts(self) -> int:
@@ -146,7 +155,8 @@ def layout(
     bands = problem.N * problem.G * bands_of(pieces)
     parts = min(-(-parts_for(threads) // max(bands, 1)), problem.K // CHANNELS_A_PART)
     chunks = max(1, min(len(blocks), parts))
-    return Layout(mode, blocks, chunks, tuple(pieces), problem.C, lanes)
+    once = mode == "broadcast" and bands_of(pieces) == len(pieces) == 1
+    return Layout(mode, blocks, chunks, tuple(pieces), problem.C, lanes, once)
 
 
 def parts_for(threads: int) -> int:
@@ -265,28 +275,48 @@ def _even(whole: int, most: int, multiple: int = 1) -> int:
 
 
 @lru_cache(maxsize=1024)
-def prepare(problem: ConvProblem, dtype: str, x: Strides, y: Strides, threads: int) -> Prepared:
-    """Prepare a forward problem for arrays of these strides, in the inner layout."""
+def prepare(
+    problem: ConvProblem,
+    dtype: str,
+    x: Strides,
+    y: Strides,
+    threads: int,
+    raw: RawKernel | None = None,
+) -> Prepared:
+    """Prepare a forward problem for arrays of these strides, in the inner layout.
+
+    Its kernel is packed, or ``raw``.
+    """
     itemsize = sum_bytes(dtype)
-    problem, x, y = as_it_is_read(problem, x, y)
-    how = layout(problem, itemsize, threads, as_it_lies=True)
-    constants, kept = words(problem, how, dtype, x, y)
+    posed, x, y = as_it_is_read(problem, x, y)
+    how = layout(posed, itemsize, threads, as_it_lies=True)
+    if raw is not None:  # however often it is read: there is room for a piece of it
+        how = how._replace(once=True)
+        raw = raw if posed is problem else raw.flattened
+    problem = posed
+    constants, kept = words(problem, how, dtype, x, y, raw=raw)
     kernel, parts = ("direct", how.mode, dtype), problem.N * problem.G * how.parts
     one = step(kernel, constants, parts, kept)
-    return Prepared((one,), how.worker_numbers * itemsize * threads, threads)
+    # A turned kernel that meets padding must be finite: what is padding is no term there.
+    judges = (
+        raw is not None and raw.turned and not all(stays_inside(problem, p) for p in how.pieces)
+    )
+    return Prepared((one,), how.worker_numbers * itemsize * threads, threads, judges)
 
 
 def words(
-    problem: ConvProblem, how: Layout, dtype: str, x: Strides, y: Strides
-) -> tuple[list[int], list[Array]]:
+    problem: ConvProblem, how: Layout, dtype: str, x: Strides, y: Strides,
+    w: tuple[int, ...] = (0, 0), *, raw: RawKernel | None = None,
+) -> tuple[list[int], list[Array]]:  # fmt: skip
     """Make the words of a block (see `npconv.compiled.kernels.words`), and their tables."""
     itemsize, blocks = sum_bytes(dtype), np.array(how.blocks, np.int64).ravel()
     rows, kept, packed = [], [blocks], 0
     for piece, count in zip(how.pieces, together(how.pieces), strict=True):
         can = dtype not in SUMS and reads_in_place(problem, how, piece, x, itemsize)
         row, tables = _phase_words(how, piece, x if can else None, _spatial(y), packed)
-        rows.append([*row, count])
-        kept += tables
+        places, *runs = (None, 0, 0) if raw is None else sources(problem, piece.phase, raw)
+        rows.append([*row, address(places), *runs, count])
+        kept += tables if places is None else [*tables, places]
         packed += how.packed_of(piece)
     table = np.array(rows, np.int64)
     return [
@@ -294,7 +324,8 @@ def words(
         how.band_numbers * itemsize, how.worker_numbers * itemsize,
         table.ctypes.data, how.parts, how.packed, blocks.ctypes.data,
         *x[:3], *_spatial(x), *(axis.size for axis in axes_of(problem)),
-        *y[:3], how.block_vectors,
+        *y[:3], how.block_vectors, (how.worker_numbers - how.piece_numbers) * itemsize,
+        *(w if raw is None else raw.rows),
     ], [table, *kept]  # fmt: skip
 
 
@@ -306,17 +337,24 @@ def reads_in_place(
     There must be no padding. Channels that lie a multiple of a page apart would push each
     other out of the cache. Where vectors run along the image, they are read whole.
     """
-    for axis, size in zip(piece.phase.axes, (a.size for a in axes_of(problem)), strict=True):
-        if not axis.reads or min(axis.reads) < 0:
-            return False
-        if max(axis.reads) + (axis.number - 1) * axis.step >= size:
-            return False
+    if not stays_inside(problem, piece):
+        return False
     apart = abs(x[2]) * itemsize
     if how.channels > 1 and apart >= PAGE and not 1 / 16 <= apart % PAGE / PAGE <= 15 / 16:
         return False
     columns = piece.band.columns, piece.last
     whole = all(count % how.lanes == 0 for count in columns)
     return how.mode == "broadcast" or (whole and piece.phase.axes[-1].step == x[-1] == 1)
+
+
+def stays_inside(problem: ConvProblem, piece: Pieces) -> bool:
+    """Whether the outputs of a phase read no padding."""
+    return all(
+        axis.reads
+        and min(axis.reads) >= 0
+        and max(axis.reads) + (axis.number - 1) * axis.step < whole.size
+        for axis, whole in zip(piece.phase.axes, axes_of(problem), strict=True)
+    )
 
 
 def _spatial(strides: Strides) -> tuple[int, ...]:

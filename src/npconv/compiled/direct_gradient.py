@@ -80,13 +80,13 @@ def prepare(
     itemsize = sum_bytes(dtype)
     flat, x, y = direct.as_it_is_read(problem, x, y)
     how = layout(flat, itemsize, threads, as_it_lies=flat is problem)
-    constants, kept = direct.words(flat, how.bands, dtype, x, y)
+    constants, kept = direct.words(flat, how.bands, dtype, x, y, w[:2])
     places, in_order = partial_sums.places_of(problem, w)
     own = how.worker_numbers * itemsize
     constants[direct.WORKER_WORD] = own
     constants += [
         problem.N, how.panel_numbers * itemsize, how.channels, problem.taps,
-        *w[:2], places.ctypes.data, in_order,
+        places.ctypes.data, in_order,
         how.streams, threads * own, partial_sums.nbytes(problem, itemsize, 2) // 2,
     ]  # fmt: skip
     parts = problem.G * how.bands.chunks * len(how.bands.blocks) * how.streams

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 
 from npconv.compiled.direct import layout
-from npconv.compiled.phases import RANK, axes_of
+from npconv.compiled.direct_kernel import RawKernel, sources
 from npconv.compiled.prepared import Prepared, Strides, address, step
 from npconv.compiled.registers import SUMS, sum_bytes
 from npconv.numbers import DType
@@ -19,6 +19,11 @@ from npconv.problem import Array, ConvProblem
 def packed_numbers(problem: ConvProblem, itemsize: int) -> int:
     """Count the numbers of the packed kernel."""
     return math.prod((problem.G, layout(problem, itemsize).packed))
+
+
+def packs_as_it_reads(problem: ConvProblem, itemsize: int) -> bool:
+    """Whether a kernel that is not kept is best packed piece by piece: nothing reads it twice."""
+    return problem.N == 1 and layout(problem, itemsize).once
 
 
 @lru_cache(maxsize=1024)
@@ -48,39 +53,19 @@ def prepare_packing(
     ``turned`` says that the kernel is one whose channels are to be exchanged, and its
     elements turned round.
     """
-    how = layout(problem, sum_bytes(dtype))
-    group, row, channel, *taps = w
-    if turned:
-        row, channel = channel, row
-    taps = [0] * (RANK - problem.rank) + taps
-    sizes = [axis.kernel for axis in axes_of(problem)]
+    how, kernel = layout(problem, sum_bytes(dtype)), RawKernel(w, turned)
     kept, rows, packed = [], [], 0
     for piece in how.pieces:
-        offsets: Array = np.zeros(1, np.int64)
-        for axis, stride, size in zip(piece.phase.axes, taps, sizes, strict=True):
-            places = np.array(axis.taps, np.int64)
-            places = size - 1 - places if turned else places
-            offsets = np.add.outer(offsets, places * stride)
-        sources = np.add.outer(np.arange(problem.C) * channel, offsets.ravel()).ravel()
-        kept.append(sources)
-        run, along = _runs(sources, [sources.size, offsets.size])
-        rows += [sources.size, sources.ctypes.data, run, along, packed]
+        found = sources(problem, piece.phase, kernel)
+        kept.append(found.places)
+        rows += [found.places.size, found.places.ctypes.data, found.run, found.step, packed]
         packed += how.packed_of(piece)
     table = np.array([len(how.pieces), *rows], np.int64)
     blocks = np.array(how.blocks, np.int64).ravel()
     constants = [
         len(how.blocks), blocks.ctypes.data, table.ctypes.data,
-        group, row, how.packed, problem.K,
+        *kernel.rows, how.packed, problem.K,
     ]  # fmt: skip
     parts = problem.G * len(how.pieces) * len(how.blocks)
     one = step(("pack", "rows", dtype), constants, parts, kept=(table, blocks, *kept))
     return Prepared((one,), 0, threads)
-
-
-def _runs(sources: Array, lengths: Sequence[int]) -> tuple[int, int]:
-    """Find runs of places that are equally far apart: how long they are, and how far apart."""
-    for length in lengths if sources.size else ():
-        steps = np.diff(sources.reshape(-1, length))
-        if steps.size and (steps == steps.flat[0]).all():
-            return length, int(steps.flat[0])
-    return 1, 1

@@ -35,11 +35,16 @@ class Step(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """Steps, and the bytes of working memory that all of them share."""
+    """Steps, and the bytes of working memory that all of them share.
+
+    ``judges`` says that they find out whether they may serve: then ``flags`` is where a 1
+    stands, which becomes 0 where they may not.
+    """
 
     steps: tuple[Step, ...]
     scratch: int
     threads: int
+    judges: bool = False
 
     def run(
         self,

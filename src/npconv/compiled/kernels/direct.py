@@ -12,10 +12,11 @@ from typing import Any
 
 from numba import njit
 
-from npconv.compiled.blocks import BIAS, FIRST, OUT, SCRATCH, SECOND
+from npconv.compiled.blocks import BIAS, FIRST, FLAGS, OUT, SCRATCH, SECOND
 from npconv.compiled.kernels.blocks_of_sums import broadcast_block, shifted_block
 from npconv.compiled.kernels.gather import gather_for, place
-from npconv.compiled.kernels.memory import get_int, getter, stack_words
+from npconv.compiled.kernels.memory import get_int, getter, put_int, stack_words
+from npconv.compiled.kernels.pack import finite_row, pieces_of_rows
 from npconv.compiled.kernels.rows import row_add, row_fill, row_spread, square
 from npconv.compiled.kernels.vectors import Vectors
 from npconv.compiled.kernels.words import (
@@ -31,6 +32,7 @@ from npconv.compiled.kernels.words import (
     CHUNKS,
     COLUMN_PIECES,
     COLUMNS,
+    DEPTH,
     GROUPS,
     IN_PLACE,
     LAST_BASES,
@@ -41,11 +43,17 @@ from npconv.compiled.kernels.words import (
     PARTS,
     PHASE_WORDS,
     PHASES,
+    PIECE_AT,
     ROW_PIECES,
     ROWS,
+    RUN,
+    RUN_STEP,
+    SOURCES,
     TERM_OFFSETS,
     TERMS,
     TOGETHER,
+    W_GROUP,
+    W_ROW,
     WORKER_BYTES,
     X_GROUP,
     X_IMAGE,
@@ -59,10 +67,6 @@ from npconv.compiled.kernels.words import (
 )  # fmt: skip
 from npconv.compiled.registers import HEIGHTS, accumulators
 
-# Terms summed before a block is put aside: what a block reads of both factors stays in the
-# first cache.
-DEPTH = 128
-
 
 def make(mode: str, dtype: str) -> Callable[..., None]:
     """Make the kernel that broadcasts numbers of the image, or the one that shifts it."""
@@ -72,7 +76,7 @@ def make(mode: str, dtype: str) -> Callable[..., None]:
 
     def direct(block: int, part: int, worker: int) -> None:
         band = get_int(block, SCRATCH) + worker * get_int(block, WORKER_BYTES)
-        tile = band + get_int(block, BAND_BYTES)
+        tile, piece = band + get_int(block, BAND_BYTES), band + get_int(block, PIECE_AT)
         parts, G = get_int(block, PARTS), get_int(block, GROUPS)
         image, rest = part // parts, part % parts
         n, g = image // G, image % G
@@ -81,7 +85,7 @@ def make(mode: str, dtype: str) -> Callable[..., None]:
             rest -= get_int(phase, OF_PHASE)
             phase += 8 * PHASE_WORDS * get_int(phase, TOGETHER)
         for _ in range(get_int(phase, TOGETHER)):
-            of_phase(block, phase, n, g, rest, band, tile)
+            of_phase(block, phase, n, g, rest, band, tile, piece)
             phase += 8 * PHASE_WORDS
 
     return direct
@@ -92,7 +96,9 @@ def _of_phase(v: Vectors, sums: Any) -> Callable[..., None]:
     place_of: Any = njit(place)
     item, size = v.itemsize, v.outside.itemsize
 
-    def of_phase(block: int, phase: int, n: int, g: int, rest: int, band: int, tile: int) -> None:
+    def of_phase(
+        block: int, phase: int, n: int, g: int, rest: int, band: int, tile: int, piece: int
+    ) -> None:
         """Compute some channels of band ``rest`` of a phase of a group of an image."""
         chunks, across = get_int(phase, CHUNKS), get_int(phase, COLUMN_PIECES)
         chunk, rest = rest % chunks, rest // chunks
@@ -116,15 +122,17 @@ def _of_phase(v: Vectors, sums: Any) -> Callable[..., None]:
             + row * get_int(phase, Y_ROW)
             + column * get_int(phase, Y_COLUMN)
         )
-        w = get_int(block, SECOND) + item * (
-            g * get_int(block, PACKED_GROUP) + get_int(phase, PACKED)
-        )
+        w = get_int(block, SECOND)
+        if get_int(phase, SOURCES):
+            w += size * g * get_int(block, W_GROUP)
+        else:
+            w += item * (g * get_int(block, PACKED_GROUP) + get_int(phase, PACKED))
         bias = get_int(block, BIAS)
         if bias:
             bias += item * g * get_int(block, OUT_CHANNELS)
         first = chunk * get_int(phase, BLOCKS_A_CHUNK)
         stop = min(first + get_int(phase, BLOCKS_A_CHUNK), get_int(phase, BLOCK_COUNT))
-        sums(block, phase, band, tile, w, bias, y, rows, columns, first, stop)
+        sums(block, phase, band, tile, piece, w, bias, y, rows, columns, first, stop)
 
     return of_phase
 
@@ -133,10 +141,10 @@ def _broadcast_sums(v: Vectors) -> Callable[..., None]:
     """Vectors run along output channels; a tile ``(pixels, channels)`` is written transposed."""
     fill: Any = njit(broadcast_tile(v))
     write: Any = njit(_write_columns(v))
-    zero, item = row_fill(v), v.itemsize
+    zero, item, pack = row_fill(v), v.itemsize, njit(_packed_piece(v))
 
     def sums(
-        block: int, phase: int, band: int, tile: int, w: int, bias: int, y: int,
+        block: int, phase: int, band: int, tile: int, piece: int, w: int, bias: int, y: int,
         rows: int, columns: int, first: int, stop: int,
     ) -> None:  # fmt: skip
         T, bases = get_int(phase, TERMS), get_int(phase, BASES)
@@ -146,14 +154,37 @@ def _broadcast_sums(v: Vectors) -> Callable[..., None]:
         for b in range(first, stop):
             start, width = get_int(blocks, 2 * b), get_int(blocks, 2 * b + 1)
             for t in range(0, T, DEPTH):
-                packed = w + item * (start * T + t * width)
-                depth = min(DEPTH, T - t)
+                packed, depth = w + item * (start * T + t * width), min(DEPTH, T - t)
+                if get_int(phase, SOURCES):
+                    pack(block, phase, w, piece, start, width, t, depth)
+                    packed = piece
                 fill(band, bases, steps + 8 * t, packed, tile, rows * columns, depth, width, t)
             if not T:
                 zero(tile, rows * columns * width)
             write(block, phase, tile, bias, y, start, width, rows, columns)
 
     return sums
+
+
+def _packed_piece(v: Vectors) -> Callable[..., None]:
+    """Pack a few terms of a block, that it reads next and nobody else does.
+
+    Where there is a FLAG, it becomes 0 if they are not finite.
+    """
+    write, size, check = pieces_of_rows(v), v.outside.itemsize, finite_row(v, outside=False)
+
+    def pack(
+        block: int, phase: int, w: int, piece: int, start: int, width: int, first: int, depth: int
+    ) -> None:
+        apart, there = get_int(block, W_ROW), get_int(block, OUT_CHANNELS) - start
+        write(
+            piece, width, w + size * start * apart, apart, there, first, depth,
+            get_int(phase, SOURCES), get_int(phase, RUN), get_int(phase, RUN_STEP),
+        )  # fmt: skip
+        if get_int(block, FLAGS) and not check(piece, depth * width):
+            put_int(get_int(block, FLAGS), 0, 0)
+
+    return pack
 
 
 def _write_columns(v: Vectors) -> Callable[..., None]:
@@ -206,7 +237,7 @@ def _shifted_sums(v: Vectors) -> Callable[..., None]:
     add, get, is_same = row_add(v), getter(v.dtype), v.outside.dtype == v.dtype
 
     def sums(
-        block: int, phase: int, band: int, tile: int, w: int, bias: int, y: int,
+        block: int, phase: int, band: int, tile: int, piece: int, w: int, bias: int, y: int,
         rows: int, columns: int, first: int, stop: int,
     ) -> None:  # fmt: skip
         T, bases = get_int(phase, TERMS), get_int(phase, BASES)

@@ -29,8 +29,7 @@ def make(what: str, dtype: str) -> Callable[..., None]:
 
 
 def _rows(v: Vectors) -> Callable[..., None]:
-    put, check = setter(v.dtype), _finite_row(v, outside=False)
-    write: Any = njit(_run_of_terms(v))
+    check, write = finite_row(v, outside=False), pieces_of_rows(v)
     item, size = v.itemsize, v.outside.itemsize
 
     def rows(block: int, part: int, worker: int) -> None:
@@ -45,25 +44,49 @@ def _rows(v: Vectors) -> Callable[..., None]:
         phase, g = of_phases + 8 + 8 * PHASE_WORDS * (rest % phases), rest // phases
         start = get_int(get_int(block, BLOCKS), 2 * b)
         width = get_int(get_int(block, BLOCKS), 2 * b + 1)
-        there = max(0, min(width, get_int(block, ROWS) - start))
+        there = get_int(block, ROWS) - start
         T, apart, run = get_int(phase, TERMS), get_int(block, W_ROW), get_int(phase, RUN)
         w = get_int(block, FIRST) + size * (g * get_int(block, W_GROUP) + start * apart)
         to = get_int(block, OUT) + item * (
             g * get_int(block, PACKED_GROUP) + get_int(phase, PACKED) + start * T
         )
-        finite = 1
+        finite, sources, step = 1, get_int(phase, SOURCES), get_int(phase, RUN_STEP)
         for t in range(0, T, run):
-            for s in range(t, t + run if there < width else t):
-                for i in range(there, width):
-                    put(to, s * width + i, 0)
-            source = w + size * get_int(get_int(phase, SOURCES), t)
-            write(to + item * t * width, width, source, apart, there, run, get_int(phase, RUN_STEP))
+            write(to + item * t * width, width, w, apart, there, t, run, sources, run, step)
             if get_int(block, FLAGS):
                 finite &= check(to + item * t * width, run * width)
         if get_int(block, FLAGS):
             put_int(get_int(block, FLAGS), part, finite)
 
     return rows
+
+
+def pieces_of_rows(v: Vectors) -> Any:
+    """Make what packs ``depth`` terms of a block, from the ``first`` on.
+
+    It is told where to, the block's width, where its first row begins, how far apart rows are
+    and how many there are from there on; for the others it writes zeros.
+    """
+    put, write, item = setter(v.dtype), njit(_run_of_terms(v)), v.itemsize
+    size = v.outside.itemsize
+
+    def pack(
+        to: int, width: int, w: int, apart: int, left: int,
+        first: int, depth: int, sources: int, run: int, step: int,
+    ) -> None:  # fmt: skip
+        there = max(0, min(width, left))
+        for t in range(depth if there < width else 0):
+            for i in range(there, width):
+                put(to, t * width + i, 0)
+        t = first
+        while t < first + depth:
+            some = min(run - t % run, first + depth - t)
+            source, place = w + size * get_int(sources, t), to + item * (t - first) * width
+            write(place, width, source, apart, there, some, step)
+            t += some
+
+    made: Any = njit(pack)
+    return made
 
 
 def _run_of_terms(v: Vectors) -> Callable[..., None]:
@@ -98,7 +121,7 @@ def _run_of_terms(v: Vectors) -> Callable[..., None]:
 
 
 def _finite(v: Vectors) -> Callable[..., None]:
-    check, item = _finite_row(v, outside=True), v.outside.itemsize
+    check, item = finite_row(v, outside=True), v.outside.itemsize
 
     def finite(block: int, part: int, worker: int) -> None:
         """Say of a part of an array, in a word of its own, whether all of it is finite."""
@@ -110,7 +133,7 @@ def _finite(v: Vectors) -> Callable[..., None]:
     return finite
 
 
-def _finite_row(v: Vectors, *, outside: bool) -> Any:
+def finite_row(v: Vectors, *, outside: bool) -> Any:
     """Make ``(address, count)``: 1 where all are finite, else 0; ``outside``: of an array."""
     load = v.outside.load if outside else v.load
 
