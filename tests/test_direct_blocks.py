@@ -142,3 +142,54 @@ def test_such_a_kernel_need_not_be_finite(name: str, number: float) -> None:
             np.testing.assert_array_equal(np.isinf(found), np.isinf(expected))
             known = np.isfinite(expected)
             np.testing.assert_allclose(found[known], expected[known], rtol=1e-9, atol=1e-11)
+
+
+ZONES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "dilated": ((1, 6, 32, 32), (20, 6, 3, 3), {"padding": 12, "dilation": 12}),
+    "far": ((2, 3, 40, 8), (5, 3, 5, 1), {"padding": (16, 0), "dilation": (9, 1)}),
+    "only padding": ((1, 3, 8, 40), (5, 3, 1, 3), {"padding": (0, 50), "dilation": (1, 30)}),
+    "planes": ((1, 3, 6, 40, 40), (18, 3, 3, 5, 5), {"padding": (1, 2, 2)}),
+    "stride": ((1, 4, 257, 256), (16, 4, 5, 3), {"padding": 40, "dilation": (20, 36), "stride": 2}),
+    "groups": ((2, 8, 6400), (12, 4, 7), {"padding": 2400, "dilation": 800, "groups": 2}),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64"])
+@pytest.mark.parametrize("name", ZONES)
+def test_elements_that_meet_padding_are_left_out(name: str, dtype: str) -> None:
+    x, w, options = ZONES[name]
+    y = npconv.conv_output_shape(x, w, **options)
+    problem = ConvProblem.of(x, w, **options)
+    rng = np.random.default_rng(0)
+    skips = []
+    for direction, first in (("forward", x), ("input_grad", y)):
+        a, kernel = (rng.integers(-3, 4, shape).astype(dtype) for shape in (first, w))
+        told: dict[str, Any] = {"direction": direction, "dtype": dtype, **options}
+        expected = npconv.plan_conv(x, w, algorithm="im2col", **told)(a, kernel)
+        for threads in (1, 3):
+            with npconv.settings(threads=threads):
+                plan = npconv.plan_conv(x, w, algorithm="direct", **told)
+                np.testing.assert_array_equal(plan(a, kernel), expected)
+                np.testing.assert_array_equal(plan(a, plan.pack(kernel)), expected)
+        posed = problem if direction == "forward" else problem.turned
+        how = layout(posed, sum_bytes(dtype))
+        skips.append(how.skips)
+        taps = [piece.phase.outputs * len(piece.phase.taps) for piece in how.pieces]
+        if how.skips:  # and so fewer products are formed
+            assert sum(taps) < posed.pixels * posed.taps
+    assert any(skips)
+
+
+@pytest.mark.parametrize("name", ["dilated", "planes"])
+def test_unless_they_are_not_finite(name: str) -> None:
+    x, w, options = ZONES[name]
+    rng = np.random.default_rng(0)
+    a, kernel = rng.standard_normal(x), rng.standard_normal(w)
+    for number in (np.inf, np.nan):
+        kernel.flat[5] = number
+        expected = npconv.conv(a, kernel, algorithm="im2col", **options)
+        plan = npconv.plan_conv(x, w, algorithm="direct", dtype="f8", **options)
+        for found in (plan(a, kernel), plan(a, plan.pack(kernel))):
+            np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+            known = np.isfinite(expected)
+            np.testing.assert_allclose(found[known], expected[known], rtol=1e-9, atol=1e-11)

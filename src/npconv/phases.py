@@ -51,6 +51,39 @@ def axis_phases(axis: Axis) -> list[AxisPhase]:
     return found
 
 
+def zones(phase: AxisPhase, size: int, shortest: int) -> list[AxisPhase]:
+    """Split a phase where elements of the kernel begin to meet padding, or do so no longer.
+
+    Each zone keeps those that some of its outputs see an input through, of ``size`` inputs; it
+    has ``shortest`` outputs or more, if there are as many.
+    """
+    count, found = len(phase.taps), []
+    ends = {
+        -(-(edge - r * phase.unit - phase.read) // phase.step)
+        for r in range(count)
+        for edge in (0, size)
+    }
+    inside = [end for end in sorted(ends) if 0 < end < phase.number]
+    first = 0
+    for end in [*inside, phase.number]:
+        if end < phase.number and min(end - first, phase.number - end) < shortest:
+            continue
+        # Of its first output the last elements see most, of its last one the first ones.
+        low = -((phase.read + (end - 1) * phase.step) // phase.unit)
+        high = (size - 1 - phase.read - first * phase.step) // phase.unit + 1
+        low, high = min(max(low, 0), count), min(high, count)
+        found.append(
+            phase._replace(
+                first=phase.first + first * phase.apart,
+                number=end - first,
+                taps=phase.taps[low : max(low, high)],
+                read=phase.read + first * phase.step + low * phase.unit,
+            )
+        )
+        first = end
+    return found
+
+
 def undilated(phase: AxisPhase) -> list[AxisPhase]:
     """Split a phase so that from output to output it is a whole number of units."""
     if len(phase.taps) < 2:

@@ -12,6 +12,7 @@ import numpy as np
 from npconv.axis import Axis
 from npconv.compiled.bands import Band, band
 from npconv.compiled.direct_kernel import RawKernel, sources
+from npconv.compiled.direct_phases import find
 from npconv.compiled.kernels.words import DEPTH
 from npconv.compiled.phases import RANK, Phase, axes_of, phases
 from npconv.compiled.prepared import Prepared, Strides, address, step
@@ -53,6 +54,7 @@ class Layout(NamedTuple):
     channels: int
     lanes: int
     once: bool = False  # whether each element of the kernel is read once, by one part
+    skips: bool = False  # whether some are not read where they meet padding
 
     @property
     def packed(self) -> int:
@@ -147,16 +149,18 @@ def layout(
     chunks change a bit of the result, so the number of threads may have a say in them.
     """
     lanes, flat = vector_bytes() // itemsize, flattened(problem)
-    mode = _mode(flat, phases(flat), lanes)  # the same however arrays lie, as kernels are packed
-    problem = problem if as_it_lies else flat
-    found = phases(problem)
+    mode, found, skips = find(flat, lanes)  # the same however arrays lie, as kernels are packed
+    if as_it_lies:
+        found = found if flat is problem else tuple(phases(problem))
+    else:
+        problem = flat
     blocks = blocks_of(problem.K, lanes, mode)
     pieces = [pieces_of(problem, phase, mode, lanes, OUTPUTS[mode]) for phase in found]
     bands = problem.N * problem.G * bands_of(pieces)
     parts = min(-(-parts_for(threads) // max(bands, 1)), problem.K // CHANNELS_A_PART)
     chunks = max(1, min(len(blocks), parts))
     once = mode == "broadcast" and bands_of(pieces) == len(pieces) == 1
-    return Layout(mode, blocks, chunks, tuple(pieces), problem.C, lanes, once)
+    return Layout(mode, blocks, chunks, tuple(pieces), problem.C, lanes, once, skips)
 
 
 def parts_for(threads: int) -> int:
@@ -188,17 +192,6 @@ def _follow(problem: ConvProblem, strides: Strides) -> bool:
         size == 1 or stride == step * strides[-1]
         for size, stride, step in zip(problem.size, strides[3:], steps, strict=True)
     )
-
-
-def _mode(problem: ConvProblem, found: Sequence[Phase], lanes: int) -> str:
-    """Estimate for each mode the vectors multiplied, and those written."""
-    broadcast = shifted = 0.0
-    for phase in found:
-        Q = phase.axes[-1].number
-        terms, outputs = problem.C * len(phase.taps), phase.outputs
-        broadcast += outputs * (terms / 2 * -(-problem.K // lanes) + problem.K)
-        shifted += outputs * problem.K * (terms / 2 * -(-Q // lanes) / Q + 0.2)
-    return "broadcast" if broadcast < shifted else "shifted"
 
 
 def blocks_of(K: int, lanes: int, mode: str) -> tuple[tuple[int, int], ...]:

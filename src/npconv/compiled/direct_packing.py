@@ -30,11 +30,15 @@ def packs_as_it_reads(problem: ConvProblem, itemsize: int) -> bool:
 def packer(
     problem: ConvProblem, turned: bool, dtype: DType, w: Strides, threads: int
 ) -> Callable[[Array], Array | None]:
-    """Make what packs a kernel of these strides; None where it is turned, and not finite."""
+    """Make what packs a kernel of these strides.
+
+    None where it is not finite, and it is turned, or some of it is left out beside padding.
+    """
     posed, name = problem.turned if turned else problem, dtype.name
     packing = prepare_packing(posed, turned, name, w, threads)
     count, sums = packed_numbers(posed, sum_bytes(name)), np.dtype(SUMS.get(name, name))
-    parts = packing.steps[0].parts if turned and dtype.kind != "i" else 0
+    judges = turned or layout(posed, sum_bytes(name)).skips
+    parts = packing.steps[0].parts if judges and dtype.kind != "i" else 0
 
     def pack(kernel: Array) -> Array | None:
         packed = np.empty(count, sums)
