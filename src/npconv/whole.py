@@ -126,9 +126,11 @@ class Runs:
 
     def take(self, *arrays: Array) -> bool:
         """Whether arrays can be taken as they are."""
-        return all(
-            array.dtype is self.dtype or (array.dtype == self.dtype) for array in arrays
-        ) and all(array.flags.aligned for array in arrays)
+        for array in arrays:
+            dtype = array.dtype
+            if not ((dtype is self.dtype or dtype == self.dtype) and array.flags.aligned):
+                return False
+        return True
 
     def packed(self, w: Array, *, keep: bool = False) -> Array | None:
         """Pack a kernel, of any strides, to keep or for one call; None where that cannot be."""
@@ -159,8 +161,7 @@ class Runs:
         if not prepared:
             return False
         lent = _memory.take(prepared.scratch + LINE)
-        marks = address(flags)
-        prepared.run(first, packed, out, bias, lent[1], marks)
+        prepared.run(first, packed, out, bias, lent[1], address(flags))
         _memory.give(lent)
         return True
 

@@ -29,13 +29,13 @@ def packer(
     posed, name = problem.turned if turned else problem, dtype.name
     packing = prepare_packing(posed, turned, name, w, threads)
     count, sums = packed_numbers(posed, sum_bytes(name)), np.dtype(SUMS.get(name, name))
-    parts = packing.steps[0].parts if turned and dtype.kind != "i" else 0
+    looks = turned and dtype.kind != "i"
 
     def pack(kernel: Array) -> Array | None:
         packed = np.empty(count, sums)
-        finite = np.ones(parts, np.int64)
-        packing.run(kernel, None, packed, None, 0, address(finite) if parts else 0)
-        return packed if finite.all() else None
+        doubt = np.zeros(1, np.int64) if looks else None
+        packing.run(kernel, None, packed, None, 0, address(doubt))
+        return packed if doubt is None or not doubt[0] else None
 
     return pack
 
