@@ -288,11 +288,12 @@ def _kernel_grad_tile(
 def bias_grad(dy: Array, numbers: Numbers) -> Array:
     """Compute the bias's gradient from ``dy (N, G, K, *out)``: every output reads it once."""
     axes = (0, *range(3, dy.ndim))
-    check_range(numbers.result, math.prod(dy.shape[i] for i in axes), {"grad_output": dy})
+    if numbers.result.kind in "iu":
+        check_range(numbers.result, math.prod(dy.shape[i] for i in axes), {"grad_output": dy})
     with np.errstate(all="ignore"):
         db = channels.sums(dy[:, 0]) if dy.shape[1] == 1 and dy.dtype == numbers.result else None
         if db is None:
-            db = dy.sum(axis=axes, dtype=numbers.accumulator)
+            db = np.add.reduce(dy, axes, numbers.accumulator)
         return db.reshape(-1).astype(numbers.result, copy=False)
 
 

@@ -33,20 +33,18 @@ def descend(
     # A number of NumPy's own may have a dtype that takes part in the arithmetic.
     if run is None or not all(type(number) is float for number in numbers):
         return False
-    written = (parameter, average) if second is None else (parameter, average, second)
-    for array in (gradient, *written):
-        if (
-            type(array) is not np.ndarray
-            or array.dtype != parameter.dtype
-            or array.shape != parameter.shape
-            or not array.flags.c_contiguous
-            or not array.flags.aligned
-        ):
+    shape, dtype = parameter.shape, parameter.dtype
+    for array in (parameter, average) if second is None else (parameter, average, second):
+        if type(array) is not np.ndarray or array.shape != shape or array.dtype != dtype:
             return False
-    for array in written:
-        # NumPy forms all of the step before it changes what the gradient may be part of.
-        if not array.flags.writeable or np.may_share_memory(array, gradient):
+        if not array.flags.carray:  # in one piece, aligned, writable
             return False
+    flags = gradient.flags
+    if type(gradient) is not np.ndarray or gradient.shape != shape or gradient.dtype != dtype:
+        return False
+    # NumPy forms all of the step before it changes what the gradient may be part of.
+    if not (flags.c_contiguous and flags.aligned) or np.may_share_memory(parameter, gradient):
+        return False
     told = np.array(numbers)
     run.run(gradient, average, parameter, second, address(told))
     return True
