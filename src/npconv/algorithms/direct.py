@@ -71,7 +71,7 @@ class Direct:
         # Beside holes, an element that meets padding alone is not packed; but it is a term.
         if not turned and spreads(problem) and not is_finite(w, threads):
             return None
-        return direct_packing.packer(problem, turned, w.dtype, strides_of(w), threads)(w)
+        return direct_packing.packer(problem, turned, w.dtype, w.strides, threads)(w)
 
     def whole_workspace(
         self, problem: ConvProblem, direction: Direction, dtype: DType, threads: int

@@ -23,11 +23,15 @@ def packed_numbers(problem: ConvProblem, itemsize: int) -> int:
 
 @lru_cache(maxsize=1024)
 def packer(
-    problem: ConvProblem, turned: bool, dtype: DType, w: Strides, threads: int
+    problem: ConvProblem, turned: bool, dtype: DType, strides: tuple[int, ...], threads: int
 ) -> Callable[[Array], Array | None]:
-    """Make what packs a kernel of these strides; None where it is turned, and not finite."""
+    """Make what packs a kernel of these strides, in bytes, with all that does not change.
+
+    What is made gives None for a kernel that is turned, and not finite.
+    """
     posed, name = problem.turned if turned else problem, dtype.name
-    packing = prepare_packing(posed, turned, name, w, threads)
+    lies = tuple(stride // dtype.itemsize for stride in strides)
+    packing = prepare_packing(posed, turned, name, lies, threads)
     count, sums = packed_numbers(posed, sum_bytes(name)), np.dtype(SUMS.get(name, name))
     looks = turned and dtype.kind != "i"
 

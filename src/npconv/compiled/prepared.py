@@ -73,7 +73,8 @@ def step(
 
 def strides_of(array: Array) -> Strides:
     """Give strides in elements."""
-    return tuple(stride // array.itemsize for stride in array.strides)
+    item = array.itemsize
+    return tuple([stride // item for stride in array.strides])
 
 
 def address(array: Array | None) -> int:
