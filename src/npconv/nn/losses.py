@@ -82,8 +82,8 @@ def softmax_cross_entropy(input: Any, target: Any) -> Loss:
     z = z - z.max(axis=1, keepdims=True)
     exp = np.exp(z)
     total = exp.sum(axis=1, keepdims=True)
-    first, *space = np.indices(labels.shape, np.intp, sparse=True)
-    right = first, labels.astype(np.intp), *space  # where the right classes stand
+    places: tuple[Array, ...] = np.indices(labels.shape, np.intp, sparse=True)
+    right = places[0], labels.astype(np.intp), *places[1:]  # where the right classes stand
     losses = np.log(total) - np.expand_dims(z[right], 1)
     grad = exp / total
     grad[right] -= z.dtype.type(1)
