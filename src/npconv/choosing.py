@@ -11,13 +11,12 @@ from numpy.typing import DTypeLike
 
 from npconv.arrays import wrong_shape
 from npconv.numbers import DType, Numbers, numbers_for
+from npconv.options import is_plain
 from npconv.planner import Choice, check_algorithm, choose
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.settings import Settings, current_settings
 
 Shapes: TypeAlias = tuple[Sequence[int], Sequence[int]]
-_PLAIN = {int, str, type(None)}
-_PLAIN_OR_TUPLE = {*_PLAIN, tuple}
 
 
 def choice_for(
@@ -144,12 +143,4 @@ def _is_name(dtype: Any) -> bool:
 
 
 def _are_plain(values: tuple[Any, ...], geometry: Mapping[str, Any]) -> bool:
-    return _is_plain((*values, *geometry.values()))
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether a value is a number, a name, None, or a tuple of such; no array, no subclass."""
-    if type(value) is not tuple:
-        return type(value) in _PLAIN
-    kinds = {*map(type, value)}
-    return kinds <= _PLAIN or (kinds <= _PLAIN_OR_TUPLE and all(map(_is_plain, value)))
+    return is_plain((*values, *geometry.values()))
