@@ -21,7 +21,6 @@ PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 NAMED_PADDINGS = ("valid", "same", "same_lower", "causal")
 LARGEST = 2**63 - 1  # what NumPy can count to, and what a message can print
 _PLAIN = {int, str, type(None)}
-_PLAIN_OR_TUPLE = {*_PLAIN, tuple}
 MOST_AXES = 30  # NumPy arrays have 64 axes at most; columns have two for each spatial one
 
 
@@ -32,8 +31,11 @@ def is_plain(value: Any) -> bool:
     """
     if type(value) is not tuple:
         return type(value) in _PLAIN
-    kinds = {*map(type, value)}
-    return kinds <= _PLAIN or (kinds <= _PLAIN_OR_TUPLE and all(map(is_plain, value)))
+    for each in value:
+        kind = type(each)
+        if kind not in _PLAIN and not (kind is tuple and is_plain(each)):
+            return False
+    return True
 
 
 def whole_number(name: str, value: Any, *, at_least: int, given: str = "") -> int:

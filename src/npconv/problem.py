@@ -101,6 +101,11 @@ class ConvProblem(_Fields):
         return math.prod(self.out)
 
     @cached_property
+    def spreads(self) -> bool:
+        """Whether inputs are spread apart, with holes between them."""
+        return any(axis.input_dilation > 1 for axis in self.axes)
+
+    @cached_property
     def products(self) -> int:
         """Multiplications of direct summation, in every direction the same."""
         return self.N * self.G * self.K * self.C * self.taps * self.pixels

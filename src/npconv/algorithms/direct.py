@@ -69,7 +69,7 @@ class Direct:
             return None
         turned = direction is Direction.INPUT_GRAD
         # Beside holes, an element that meets padding alone is not packed; but it is a term.
-        if not turned and spreads(problem) and not is_finite(w, threads):
+        if not turned and problem.spreads and not is_finite(w, threads):
             return None
         return direct_packing.packer(problem, turned, w.dtype, w.strides, threads)(w)
 
@@ -162,7 +162,7 @@ class Direct:
             return f"its kernels are for float32, float64 and int64, not {dtype}"
         if problem.rank > RANK:
             return f"its kernels walk over {RANK} axes at most, not {problem.rank}"
-        if direction is Direction.KERNEL_GRAD and spreads(problem):
+        if direction is Direction.KERNEL_GRAD and problem.spreads:
             return "in the kernel's gradient it does not serve input_dilation"
         return why_no_tables(problem, direction)
 
@@ -190,7 +190,7 @@ class Direct:
                 direct_counts.workspace(posed, dtype.itemsize) + (packed + written) * dtype.itemsize
             )
             counted = direct_counts.counts(posed, dtype.itemsize)
-        bare = direction is Direction.INPUT_GRAD or spreads(posed)
+        bare = direction is Direction.INPUT_GRAD or posed.spreads
         if bare or dtype.kind == "i":
             # Of what `pack_whole` does not take.
             needed = max(needed, by_image.workspace(problem, direction, dtype))
@@ -203,11 +203,6 @@ class Direct:
             calls=1,
             packing=Packing(numbers=packed),
         )
-
-
-def spreads(problem: ConvProblem) -> bool:
-    """Whether inputs are spread apart: then phases leave out terms that are padding, too."""
-    return any(axis.input_dilation > 1 for axis in problem.axes)
 
 
 def _adds_exactly(terms: int, a: Array, b: Array, bias: Array | None = None) -> bool:
