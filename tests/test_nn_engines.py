@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -205,7 +205,7 @@ def test_relu_of_a_sum(shape: tuple[int, ...], dtype: str) -> None:
 
 # ---- optimisers --------------------------------------------------------------------------
 
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, Callable[[nn.Layer], nn.Optimizer]] = {
     "adam": lambda model: nn.Adam(model, lr=0.01),
     "adam with decay": lambda model: nn.Adam(model, betas=(0.5, 0.0), eps=0.0, weight_decay=0.1),
     "momentum": lambda model: nn.SGD(model, lr=0.1, momentum=0.9, weight_decay=1e-3),
@@ -237,7 +237,11 @@ class Holder(nn.Layer):
 
 
 def descended(
-    make: Any, parameter: Array, gradients: list[Array], factor: Any = 0.5, **settings: Any
+    make: Callable[[nn.Layer], nn.Optimizer],
+    parameter: Array,
+    gradients: list[Array],
+    factor: Any = 0.5,
+    **settings: Any,
 ) -> list[bytes]:
     """Take a step for each gradient; give the bits of the parameter and of the state."""
     layer = Holder(parameter.copy(order="K"))
@@ -277,11 +281,10 @@ def test_optimizers_of_arrays_that_lie_otherwise(name: str) -> None:
         (whole.astype(">f4"), whole),
         (whole.astype("f2"), whole.astype("f2")),
     ]:
-        given = OPTIMIZERS[name], parameter, [gradient] * 3
-        assert descended(*given, engine="compiled") == descended(*given, engine="numpy")
         # A factor of NumPy's takes part in the arithmetic with a dtype of its own.
-        given = *given, np.float64(0.3)
-        assert descended(*given, engine="compiled") == descended(*given, engine="numpy")
+        for factor in (0.5, np.float64(0.3)):
+            given = OPTIMIZERS[name], parameter, [gradient] * 3, factor
+            assert descended(*given, engine="compiled") == descended(*given, engine="numpy")
 
 
 @pytest.mark.parametrize("name", ["adam", "momentum"])
