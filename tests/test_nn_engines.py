@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -182,3 +182,130 @@ def test_relu(shape: tuple[int, ...], dtype: str) -> None:
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2", "i4"])
+@pytest.mark.parametrize("shape", [*SHAPES, (4097,), (0, 3)])
+def test_relu_of_a_sum(shape: tuple[int, ...], dtype: str) -> None:
+    a, b = (10 * normals(shape, "f8", seed) for seed in (0, 1))
+    a, b = a.astype(dtype), b.astype(dtype)
+    if a.size > 3 and dtype.startswith("f"):
+        a.flat[:3], b.flat[1:4] = (np.nan, -np.inf, np.inf), (1, np.inf, np.nan)
+    for first, second in ((a, b), (a, np.asfortranarray(b)), (a, b[:1]), (a, b.astype("f8"))):
+        with np.errstate(all="ignore"):
+            expected = nn.ReLU().forward(first + second)
+            for engine, threads in (("numpy", 1), ("compiled", 1), ("compiled", 2)):
+                with npconv.settings(engine=engine, threads=threads):
+                    layer = nn.ReLU()
+                    y = layer.forward_sum(first, second)
+                    assert (y.dtype, y.tobytes()) == (expected.dtype, expected.tobytes())
+                    dx = layer.backward(np.ones_like(y))
+                assert np.array_equal(dx, y != 0)
+
+
+# ---- optimisers --------------------------------------------------------------------------
+
+OPTIMIZERS: dict[str, Callable[[nn.Layer], nn.Optimizer]] = {
+    "adam": lambda model: nn.Adam(model, lr=0.01),
+    "adam with decay": lambda model: nn.Adam(model, betas=(0.5, 0.0), eps=0.0, weight_decay=0.1),
+    "momentum": lambda model: nn.SGD(model, lr=0.1, momentum=0.9, weight_decay=1e-3),
+    "nesterov": lambda model: nn.SGD(model, lr=0.1, momentum=0.9, nesterov=True),
+    "plain": lambda model: nn.SGD(model, lr=0.1),
+}
+
+
+class Holder(nn.Layer):
+    """A layer that is nothing but a parameter and its gradient."""
+
+    def __init__(self, parameter: Array) -> None:
+        self.parameter, self.gradient = parameter, np.zeros_like(parameter)
+
+    def forward(self, input: Any, training: bool = False) -> Array:
+        return np.asarray(input)
+
+    def backward(self, grad_output: Any) -> Array:
+        return np.asarray(grad_output)
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return input_shape
+
+    def parameters(self) -> dict[str, Array]:
+        return {"parameter": self.parameter}
+
+    def gradients(self) -> dict[str, Array]:
+        return {"parameter": self.gradient}
+
+
+def descended(
+    make: Callable[[nn.Layer], nn.Optimizer],
+    parameter: Array,
+    gradients: list[Array],
+    factor: Any = 0.5,
+    **settings: Any,
+) -> list[bytes]:
+    """Take a step for each gradient; give the bits of the parameter and of the state."""
+    layer = Holder(parameter.copy(order="K"))
+    optimizer = make(layer)
+    with npconv.settings(**settings), np.errstate(all="ignore"):
+        for gradient in gradients:
+            layer.gradient = gradient
+            optimizer.step(factor)
+    return [array.tobytes() for array in (layer.parameter, *optimizer.state().values())]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (37,), (40, 3, 3, 3), (300, 257)])
+def test_optimizers_take_the_same_steps(name: str, dtype: str, shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(5)
+    parameter, gradients = normals(shape, dtype), []
+    for _ in range(5):
+        apart = 10.0 ** rng.integers(-30, 20, shape)  # beyond what squares in float32 can be
+        gradients.append((rng.standard_normal(shape) * apart).astype(dtype))
+    if parameter.size > 3:
+        gradients[2].flat[:3] = np.nan, np.inf, 0
+    made = OPTIMIZERS[name]
+    expected = descended(made, parameter, gradients, engine="numpy")
+    for threads in (1, 2):
+        assert descended(made, parameter, gradients, engine="compiled", threads=threads) == expected
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_of_arrays_that_lie_otherwise(name: str) -> None:
+    whole = normals((12, 20), "f4")
+    for parameter, gradient in [
+        (np.asfortranarray(whole), whole),
+        (whole, np.asfortranarray(whole)),
+        (whole[:, ::2], whole[:, 1::2]),
+        (whole, whole.astype("f8")),
+        (whole.astype(">f4"), whole),
+        (whole.astype("f2"), whole.astype("f2")),
+    ]:
+        # A factor of NumPy's takes part in the arithmetic with a dtype of its own.
+        for factor in (0.5, np.float64(0.3)):
+            given = OPTIMIZERS[name], parameter, [gradient] * 3, factor
+            assert descended(*given, engine="compiled") == descended(*given, engine="numpy")
+
+
+@pytest.mark.parametrize("name", ["adam", "momentum"])
+def test_optimizers_whose_gradient_is_part_of_the_parameter(name: str) -> None:
+    found = []
+    for engine in ("numpy", "compiled"):
+        both = normals((5000,), "f4")
+        layer = Holder(both[:-1])
+        layer.gradient = both[1:]
+        with npconv.settings(engine=engine):
+            OPTIMIZERS[name](layer).step()
+        found.append(both.tobytes())
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("engine", ["numpy", "compiled"])
+@pytest.mark.parametrize("name", ["adam", "momentum"])
+def test_optimizers_do_not_write_what_is_read_only(name: str, engine: str) -> None:
+    layer = Holder(normals((3000,), "f4"))
+    layer.gradient, before = np.ones(3000, "f4"), layer.parameter.copy()
+    layer.parameter.flags.writeable = False
+    with npconv.settings(engine=engine), pytest.raises(ValueError, match="read-only"):
+        OPTIMIZERS[name](layer).step()
+    assert np.array_equal(layer.parameter, before)

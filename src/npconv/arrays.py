@@ -25,6 +25,8 @@ def as_array(name: str, value: Any) -> Array:
         Masked arrays, other libraries' arrays, strings, None, ragged lists: what NumPy might
         convert, but not without losing or guessing something.
     """
+    if type(value) is np.ndarray and value.dtype.kind in "buifc":
+        return value  # as most are
     if isinstance(value, np.ma.MaskedArray):
         raise DTypeError(f"{name} must not be a masked array; fill it first, with {name}.filled()")
     if isinstance(value, np.ndarray):
@@ -80,7 +82,12 @@ def _check_elements(name: str, value: Sequence[Any], levels: int) -> None:
 def check_shape(name: str, array: Array, shape: tuple[int, ...], why: str) -> None:
     """Compare an array's shape with the one a problem gives it."""
     if array.shape != shape:
-        raise ShapeError(f"{name} must have shape {shape} ({why}), but {name}.shape={array.shape}")
+        raise wrong_shape(name, array.shape, shape, why)
+
+
+def wrong_shape(name: str, found: tuple[int, ...], shape: tuple[int, ...], why: str) -> ShapeError:
+    """Make the error of an array that has another shape than a problem gives it."""
+    return ShapeError(f"{name} must have shape {shape} ({why}), but {name}.shape={found}")
 
 
 def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], *operands: Array) -> None:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from npconv.arrays import wrong_shape
 from npconv.numbers import DType, Numbers, numbers_for
+from npconv.options import is_plain
 from npconv.planner import Choice, check_algorithm, choose
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.settings import Settings, current_settings
 
 Shapes: TypeAlias = tuple[Sequence[int], Sequence[int]]
-_PLAIN = {int, str, type(None)}
-_PLAIN_OR_TUPLE = {*_PLAIN, tuple}
 
 
 def choice_for(
@@ -36,39 +36,77 @@ def choice_for(
     """
     shapes, settings = (input_shape, kernel_shape), current_settings()
     dtypes = (first.dtype, second.dtype) if dtype is None else (first.dtype, second.dtype, dtype)
-    if _is_name(dtype) and type(algorithm) is str and _are_plain(*shapes, geometry):
+    if _is_name(dtype) and type(algorithm) is str and _are_plain(shapes, geometry):
         options = tuple(geometry.items())
         return _remembered(direction, shapes, dtypes, algorithm, settings, options)
     return _choose(direction, shapes, dtypes, algorithm, settings, geometry)
 
 
-def problem_for(
-    input_shape: Sequence[int], kernel_shape: Sequence[int], geometry: Mapping[str, Any]
-) -> ConvProblem:
-    """Pass shapes and options through their gate, remembered likewise."""
-    if _are_plain(input_shape, kernel_shape, geometry):
-        return _remembered_problem(input_shape, kernel_shape, tuple(geometry.items()))
-    return ConvProblem.of(input_shape, kernel_shape, **geometry)
+class BackwardChoices(NamedTuple):
+    """What will run for the gradients that are wanted; None for the others."""
+
+    problem: ConvProblem
+    input: Choice | None
+    kernel: Choice | None
+    bias: Numbers | None
 
 
-def numbers_of(dtypes: tuple[DType, DType], dtype: DTypeLike | None) -> Numbers:
-    """Pass dtypes through their gate, remembered likewise."""
-    if not _is_name(dtype):
-        return numbers_for(*dtypes, dtype)
-    given: tuple[Any, ...] = () if dtype is None else (dtype,)
-    return _remembered_numbers(*dtypes, *given)
-
-
-@lru_cache(maxsize=256)
-def _remembered_numbers(*dtypes: Any) -> Numbers:
-    return numbers_for(*dtypes)
+def choices_for(
+    needs: Any,
+    grad_output: Array,
+    input: Array,
+    kernel: Array,
+    dtype: DTypeLike | None,
+    algorithm: str,
+    geometry: Mapping[str, Any],
+) -> BackwardChoices:
+    """Pass all of a backward call through its gates before any of it runs, remembered likewise."""
+    shapes, settings = (grad_output.shape, input.shape, kernel.shape), current_settings()
+    dtypes: tuple[Any, ...] = grad_output.dtype, input.dtype, kernel.dtype
+    if dtype is not None:
+        dtypes += (dtype,)
+    if _is_name(dtype) and type(algorithm) is str and _are_plain((needs,), geometry):
+        options = tuple(geometry.items())
+        return _remembered_choices(needs, shapes, dtypes, algorithm, settings, options)
+    return _choose_all(needs, shapes, dtypes, algorithm, settings, geometry)
 
 
 @lru_cache(maxsize=1024)
-def _remembered_problem(
-    input_shape: Sequence[int], kernel_shape: Sequence[int], options: tuple[tuple[str, Any], ...]
-) -> ConvProblem:
-    return ConvProblem.of(input_shape, kernel_shape, **dict(options))
+def _remembered_choices(
+    needs: Any,
+    shapes: tuple[tuple[int, ...], ...],
+    dtypes: tuple[Any, ...],
+    algorithm: str,
+    settings: Settings,
+    options: tuple[tuple[str, Any], ...],
+) -> BackwardChoices:
+    return _choose_all(needs, shapes, dtypes, algorithm, settings, dict(options))
+
+
+def _choose_all(
+    needs: Any,
+    shapes: tuple[tuple[int, ...], ...],
+    dtypes: tuple[Any, ...],
+    algorithm: str,
+    settings: Settings,
+    geometry: Mapping[str, Any],
+) -> BackwardChoices:
+    dy, *operands = shapes
+    of_dy, of_x, of_w, *asked = dtypes
+    problem = ConvProblem.of(*operands, **geometry)
+    if dy != problem.output_shape:
+        raise wrong_shape("grad_output", dy, problem.output_shape, "the output's")
+    algorithm = check_algorithm(algorithm)
+
+    def chosen(direction: Direction, other: DType) -> Choice:
+        return choose(problem, direction, numbers_for(of_dy, other, *asked), settings, algorithm)
+
+    return BackwardChoices(
+        problem,
+        chosen(Direction.INPUT_GRAD, of_w) if "input" in needs else None,
+        chosen(Direction.KERNEL_GRAD, of_x) if "kernel" in needs else None,
+        numbers_for(of_dy, of_dy, *asked) if "bias" in needs else None,
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -104,14 +142,5 @@ def _is_name(dtype: Any) -> bool:
     return dtype is None or isinstance(dtype, np.dtype)
 
 
-def _are_plain(input_shape: Any, kernel_shape: Any, geometry: Mapping[str, Any]) -> bool:
-    values = tuple(geometry.values())
-    return _is_plain(input_shape) and _is_plain(kernel_shape) and _is_plain(values)
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether a value is a number, a name, None, or a tuple of such; no array, no subclass."""
-    if type(value) is not tuple:
-        return type(value) in _PLAIN
-    kinds = {*map(type, value)}
-    return kinds <= _PLAIN or (kinds <= _PLAIN_OR_TUPLE and all(map(_is_plain, value)))
+def _are_plain(values: tuple[Any, ...], geometry: Mapping[str, Any]) -> bool:
+    return is_plain((*values, *geometry.values()))

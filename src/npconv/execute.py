@@ -287,13 +287,15 @@ def _kernel_grad_tile(
 
 def bias_grad(dy: Array, numbers: Numbers) -> Array:
     """Compute the bias's gradient from ``dy (N, G, K, *out)``: every output reads it once."""
-    axes = (0, *range(3, dy.ndim))
-    check_range(numbers.result, math.prod(dy.shape[i] for i in axes), {"grad_output": dy})
+    N, G, K, *space = dy.shape
+    dy = dy.reshape(N, G * K, *space)
+    if numbers.result.kind in "iu":
+        check_range(numbers.result, N * math.prod(space), {"grad_output": dy})
+    db = channels.sums(dy) if dy.dtype == numbers.result else None
     with np.errstate(all="ignore"):
-        db = channels.sums(dy[:, 0]) if dy.shape[1] == 1 and dy.dtype == numbers.result else None
         if db is None:
-            db = dy.sum(axis=axes, dtype=numbers.accumulator)
-        return db.reshape(-1).astype(numbers.result, copy=False)
+            db = np.add.reduce(dy, (0, *range(2, dy.ndim)), numbers.accumulator)
+        return db.astype(numbers.result, copy=False)
 
 
 def pack(choice: Choice, w: Array) -> Packed:

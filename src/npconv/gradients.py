@@ -35,11 +35,10 @@ from typing import Any, NamedTuple, Unpack
 from numpy.typing import DTypeLike
 
 from npconv import execute
-from npconv.arrays import as_array, check_shape
-from npconv.choosing import choice_for, numbers_of, problem_for
+from npconv.arrays import as_array
+from npconv.choosing import choice_for, choices_for
 from npconv.errors import UnsupportedError
 from npconv.functional import Geometry
-from npconv.planner import check_algorithm
 from npconv.problem import Array, Direction
 from npconv.signatures import spelled_out
 
@@ -198,35 +197,27 @@ def conv_backward(
     wanted = wanted_gradients(needs)
     dy = as_array("grad_output", grad_output)
     x, w = as_array("input", input), as_array("kernel", kernel)
-    problem = problem_for(x.shape, w.shape, geometry)
-    check_shape("grad_output", dy, problem.output_shape, "the output's")
     # Choose for all that is wanted before computing any of it: what fails, fails at once.
-    algorithm = check_algorithm(algorithm)
-    choices = {
-        name: choice_for(direction, x.shape, w.shape, dy, other, dtype, algorithm, geometry)
-        for name, direction, other in (
-            ("input", Direction.INPUT_GRAD, w),
-            ("kernel", Direction.KERNEL_GRAD, x),
-        )
-        if name in wanted
-    }
+    choices = choices_for(wanted, dy, x, w, dtype, algorithm, geometry)
     dx = dw = db = None
-    if "input" in wanted:
-        dx = execute.input_grad(choices["input"], dy, w, None, None)
-    if "kernel" in wanted:
-        dw = execute.kernel_grad(choices["kernel"], dy, x, None)
-    if "bias" in wanted:
-        numbers = numbers_of((dy.dtype, dy.dtype), dtype)
-        db = execute.bias_grad(problem.view_output(dy), numbers)
+    if choices.input is not None:
+        dx = execute.input_grad(choices.input, dy, w, None, None)
+    if choices.kernel is not None:
+        dw = execute.kernel_grad(choices.kernel, dy, x, None)
+    if choices.bias is not None:
+        db = execute.bias_grad(choices.problem.view_output(dy), choices.bias)
     return ConvGradients(dx, dw, db)
 
 
-def wanted_gradients(needs: Collection[str]) -> set[str]:
+def wanted_gradients(needs: Collection[str]) -> tuple[str, ...]:
     """Check which gradients are asked for."""
     names = ConvGradients._fields
-    wanted = [needs] if isinstance(needs, str) else needs
-    if not isinstance(wanted, Collection) or any(
-        not isinstance(name, str) or name not in names for name in wanted
-    ):
-        raise UnsupportedError(f"needs must be names out of {names}, but needs={needs!r}")
-    return set(wanted)
+    wanted = (needs,) if isinstance(needs, str) else needs
+    if isinstance(wanted, Collection):
+        wanted = tuple(wanted)
+        for name in wanted:
+            if not isinstance(name, str) or name not in names:
+                break
+        else:
+            return wanted
+    raise UnsupportedError(f"needs must be names out of {names}, but needs={needs!r}")

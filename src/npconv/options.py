@@ -20,7 +20,22 @@ from npconv.errors import DTypeError, ShapeError, UnsupportedError, show
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 NAMED_PADDINGS = ("valid", "same", "same_lower", "causal")
 LARGEST = 2**63 - 1  # what NumPy can count to, and what a message can print
+_PLAIN = {int, str, type(None)}
 MOST_AXES = 30  # NumPy arrays have 64 axes at most; columns have two for each spatial one
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is a number, a name, None, or a tuple of such; no array, no subclass.
+
+    Of such values, those that are equal mean the same: what was said of one can be remembered.
+    """
+    if type(value) is not tuple:
+        return type(value) in _PLAIN
+    for each in value:
+        kind = type(each)
+        if kind not in _PLAIN and not (kind is tuple and is_plain(each)):
+            return False
+    return True
 
 
 def whole_number(name: str, value: Any, *, at_least: int, given: str = "") -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import EllipsisType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -20,7 +20,7 @@ from npconv.errors import ShapeError
 from npconv.layouts import check_layouts
 from npconv.memory import new_array
 from npconv.numbers import DType
-from npconv.options import per_axis, resolve_axes
+from npconv.options import is_plain, per_axis, resolve_axes
 from npconv.problem import Array
 
 # Elements per piece of work: a piece and its temporaries stay in a core's second-level
@@ -73,12 +73,17 @@ class Window(NamedTuple):
         return self.axis.low, self.axis.low + self.axis.size
 
 
-class Pool(NamedTuple):
-    """Shapes and windows of one pooling; the arrays inside are ``(N, C, *spatial)``."""
-
+class _Fields(NamedTuple):
     shape: tuple[int, ...]  # of the input, in the user's layout
     order: tuple[int, ...]  # where N, C and the spatial axes stand in the layout
     windows: tuple[Window, ...]
+
+
+class Pool(_Fields):
+    """Shapes and windows of one pooling; the arrays inside are ``(N, C, *spatial)``.
+
+    What follows from them is computed once: the same pooling is asked again in every call.
+    """
 
     @classmethod
     def of(
@@ -92,13 +97,15 @@ class Pool(NamedTuple):
         layout: Any,
     ) -> Pool:
         """Check shape and options against each other; remembered, where they can be."""
-        given = shape, kernel_size, stride, padding, dilation, ceil_mode, layout
-        return cls._remembered(given, repr(given)) if _is_plain(given) else cls._of(*given)
+        given = shape, kernel_size, stride, padding, dilation, layout
+        if type(ceil_mode) is bool and is_plain(given):
+            return cls._remembered(*given, ceil_mode)
+        return cls._of(*given, ceil_mode)
 
     @classmethod
     @lru_cache(maxsize=256)
-    def _remembered(cls, given: tuple[Any, ...], _text: str) -> Pool:
-        """Check, unless done before. The text tells 2 from 2.0 and from True."""
+    def _remembered(cls, *given: Any) -> Pool:
+        """Check, unless done before."""
         return cls._of(*given)
 
     @classmethod
@@ -109,8 +116,8 @@ class Pool(NamedTuple):
         stride: Any,
         padding: Any,
         dilation: Any,
-        ceil_mode: bool,
         layout: Any,
+        ceil_mode: bool,
     ) -> Pool:
         rank = len(shape) - 2
         if rank < 1:
@@ -147,22 +154,22 @@ class Pool(NamedTuple):
         """Where space stands in ``(N, C, *spatial)``."""
         return tuple(range(2, 2 + self.rank))
 
-    @property
+    @cached_property
     def space(self) -> tuple[int, ...]:
         """Spatial input size, what is cropped included."""
         return tuple(self.shape[place] for place in self.order[2:])
 
-    @property
+    @cached_property
     def is_global(self) -> bool:
         """Whether there is one window, which sees everything."""
         return all(window.sees_all for window in self.windows)
 
-    @property
+    @cached_property
     def out(self) -> tuple[int, ...]:
         """Spatial output size."""
         return tuple(window.axis.out for window in self.windows)
 
-    @property
+    @cached_property
     def output_shape(self) -> tuple[int, ...]:
         """Shape of the output in the user's layout."""
         shape = list(self.shape)
@@ -221,13 +228,6 @@ class Pool(NamedTuple):
                     at_x = (*lead, slice(lo, hi), *(slice(0, a.size) for a in rest))
                     at_y = (*lead, slice(p0, p1), *(slice(0, a.out) for a in rest))
                     yield at_x, at_y, axes
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether equal texts mean equal values."""
-    if type(value) is tuple:
-        return all(map(_is_plain, value))
-    return value is None or type(value) in (int, str, bool)
 
 
 def _check_pads(axes: Sequence[Axis], given: str) -> None:

@@ -284,4 +284,4 @@ def _real(name: str, value: Any) -> Array:
     array = as_array(name, value)
     if array.dtype.kind not in "bui" and not is_float(array.dtype):
         raise DTypeError(f"{name} must hold real numbers to be pooled, not {array.dtype}")
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))

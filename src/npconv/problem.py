@@ -101,6 +101,11 @@ class ConvProblem(_Fields):
         return math.prod(self.out)
 
     @cached_property
+    def spreads(self) -> bool:
+        """Whether inputs are spread apart, with holes between them."""
+        return any(axis.input_dilation > 1 for axis in self.axes)
+
+    @cached_property
     def products(self) -> int:
         """Multiplications of direct summation, in every direction the same."""
         return self.N * self.G * self.K * self.C * self.taps * self.pixels
@@ -138,7 +143,7 @@ class ConvProblem(_Fields):
 
     def view_input(self, x: Array) -> Array:
         """View ``input`` or its gradient as ``(N, G, C, *size)``."""
-        x = x.transpose(self._order(self.layout, "NC"))
+        x = x.transpose(self._order(self.layout, "NC")) if self.layout else x
         if self.batch_groups == 1:
             return x.reshape(self.N, self.G, self.C, *self.size)
         # Image n of batch group b is input image b * N + n; each batch group is a group.
@@ -146,12 +151,12 @@ class ConvProblem(_Fields):
 
     def view_kernel(self, w: Array) -> Array:
         """View ``kernel`` or its gradient as ``(G, K, C, *kernel)``."""
-        w = w.transpose(self._order(self.kernel_layout, "OI"))
+        w = w.transpose(self._order(self.kernel_layout, "OI")) if self.kernel_layout else w
         return w.reshape(self.G, self.K, self.C, *self.kernel)
 
     def view_output(self, y: Array) -> Array:
         """View the output or its gradient as ``(N, G, K, *out)``."""
-        y = y.transpose(self._order(self.layout, "NC"))
+        y = y.transpose(self._order(self.layout, "NC")) if self.layout else y
         return y.reshape(self.N, self.G, self.K, *self.out)
 
     def image(self, n: int, array: Array) -> Array:

@@ -61,13 +61,14 @@ def each_image(
 def all_images(run: InTiles, choice: Choice, dy: Array, x: Array, dw: Array, *, bound: int) -> None:
     """Do the same for the kernel's gradient, which is one sum over all images."""
     runs, flags, total = choice.runs, _flags(choice, 1), np.asarray(dw)
-    with held_for(0 if runs and not choice.direct else choice.problem.products):
-        whole = runs and _adds_exactly(bound) and runs.take(x, dy, dw)
-        if not (runs and whole and runs.of_operands(x, dy, total, flags)):
+    whole = runs and _adds_exactly(bound) and runs.take(x, dy, total)
+    if not (runs and whole and runs.of_operands(x, dy, total, flags)):
+        with held_for(choice.problem.products):
             run(choice, dy, x, dw, flags=flags)
-        in_doubt = choice.problem.products and (flags is None or flags[0])
-        if choice.direct and in_doubt and not trust.trusts_kernel_grad(choice, dy, x, dw):
-            run(choice.direct, dy, x, dw)
+    if choice.direct and choice.problem.products and (flags is None or flags[0]):
+        with held_for(choice.problem.products):
+            if not trust.trusts_kernel_grad(choice, dy, x, dw):
+                run(choice.direct, dy, x, dw)
 
 
 def _whole(

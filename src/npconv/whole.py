@@ -126,9 +126,11 @@ class Runs:
 
     def take(self, *arrays: Array) -> bool:
         """Whether arrays can be taken as they are."""
-        return all(
-            array.dtype is self.dtype or (array.dtype == self.dtype) for array in arrays
-        ) and all(array.flags.aligned for array in arrays)
+        for array in arrays:
+            dtype = array.dtype
+            if not ((dtype is self.dtype or dtype == self.dtype) and array.flags.aligned):
+                return False
+        return True
 
     def packed(self, w: Array, *, keep: bool = False) -> Array | None:
         """Pack a kernel, of any strides, to keep or for one call; None where that cannot be."""
@@ -159,10 +161,11 @@ class Runs:
         if not prepared:
             return False
         lent = _memory.take(prepared.scratch + LINE)
-        verdict = np.ones(1, np.int64) if prepared.judges else flags
-        prepared.run(first, packed, out, bias, lent[1], address(verdict))
+        doubt = np.zeros(1, np.int64) if prepared.judges else None
+        marks = address(flags if doubt is None else doubt)
+        prepared.run(first, packed, out, bias, lent[1], marks)
         _memory.give(lent)
-        return not prepared.judges or bool(verdict)
+        return doubt is None or not doubt[0]
 
     def of_operands(self, x: Array, dy: Array, dw: Array, flags: Array | None = None) -> bool:
         """Run to the kernel's gradient; say whether it could."""

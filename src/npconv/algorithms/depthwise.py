@@ -15,7 +15,6 @@ import math
 import numpy as np
 
 from npconv.algorithms import by_image
-from npconv.algorithms.direct import spreads
 from npconv.algorithms.protocol import DType, why_no_tables
 from npconv.compiled import depthwise, why_missing
 from npconv.compiled.prepared import (
@@ -72,7 +71,7 @@ class Depthwise:
         keep: bool = False,
     ) -> Array | None:
         """Leave the kernel as it is, in one piece; see `Direct.pack_whole`."""
-        bare = direction is Direction.INPUT_GRAD or spreads(problem)
+        bare = direction is Direction.INPUT_GRAD or problem.spreads
         if not problem.products or (bare and not is_finite(w, threads)):
             return None
         return np.ascontiguousarray(w)
@@ -170,7 +169,7 @@ class Depthwise:
         )
         if direction is Direction.KERNEL_GRAD:
             needed += depthwise.scratch_bytes(posed, dtype.itemsize)
-        if direction is Direction.INPUT_GRAD or spreads(posed):
+        if direction is Direction.INPUT_GRAD or posed.spreads:
             # Of what `pack_whole` does not take.
             needed = max(needed, by_image.workspace(problem, direction, dtype))
         # Rows are computed in whole vectors.

@@ -79,7 +79,7 @@ class Direct:
         if (
             not keep
             and problem.products
-            and not spreads(problem)
+            and not problem.spreads
             and direct_packing.packs_as_it_reads(posed, sum_bytes(w.dtype.name))
         ):
             return np.ascontiguousarray(w)
@@ -92,9 +92,9 @@ class Direct:
             return None
         turned = direction is Direction.INPUT_GRAD
         # Beside holes, an element that meets padding alone is not packed; but it is a term.
-        if not turned and spreads(problem) and not is_finite(w, threads):
+        if not turned and problem.spreads and not is_finite(w, threads):
             return None
-        return direct_packing.packer(problem, turned, w.dtype, strides_of(w), threads)(w)
+        return direct_packing.packer(problem, turned, w.dtype, w.strides, threads)(w)
 
     def whole_workspace(
         self, problem: ConvProblem, direction: Direction, dtype: DType, threads: int
@@ -185,7 +185,7 @@ class Direct:
             return f"its kernels are for float32, float64 and int64, not {dtype}"
         if problem.rank > RANK:
             return f"its kernels walk over {RANK} axes at most, not {problem.rank}"
-        if direction is Direction.KERNEL_GRAD and spreads(problem):
+        if direction is Direction.KERNEL_GRAD and problem.spreads:
             return "in the kernel's gradient it does not serve input_dilation"
         return why_no_tables(problem, direction)
 
@@ -214,7 +214,7 @@ class Direct:
             )
             counted = direct_counts.counts(posed, dtype.itemsize)
             goes = direct_packing.packs_as_it_reads(posed, dtype.itemsize)
-        bare = direction is Direction.INPUT_GRAD or spreads(posed)
+        bare = direction is Direction.INPUT_GRAD or posed.spreads
         if bare or dtype.kind == "i":
             # Of what `pack_whole` does not take.
             needed = max(needed, by_image.workspace(problem, direction, dtype))
@@ -227,11 +227,6 @@ class Direct:
             calls=1,
             packing=Packing(numbers=packed // PIECES_FASTER if goes else packed),
         )
-
-
-def spreads(problem: ConvProblem) -> bool:
-    """Whether inputs are spread apart: then phases leave out terms that are padding, too."""
-    return any(axis.input_dilation > 1 for axis in problem.axes)
 
 
 def _adds_exactly(terms: int, a: Array, b: Array, bias: Array | None = None) -> bool:

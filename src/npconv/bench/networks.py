@@ -46,8 +46,8 @@ class Residual(nn.Layer):
     def forward(self, input: Any, training: bool = False) -> Array:
         """Add both ways, and cut what is negative."""
         self.cache = True
-        both = self.body.forward(input, training) + self.shortcut.forward(input, training)
-        return self.relu.forward(both, training)
+        both = (way.forward(input, training) for way in (self.body, self.shortcut))
+        return self.relu.forward_sum(*both)
 
     def backward(self, grad_output: Any) -> Array:
         """Add the gradients of both ways."""

@@ -12,7 +12,7 @@ from npconv.algorithms import REGISTRY
 from npconv.errors import UnsupportedError
 from npconv.functional import plan_conv
 from npconv.gradients import conv_backward
-from npconv.nn import BatchNorm, ReLU
+from npconv.nn import SGD, Adam, BatchNorm, ReLU
 from npconv.pooling import (
     avg_pool,
     avg_pool_backward,
@@ -102,5 +102,10 @@ def _layers(dtypes: tuple[str, ...]) -> Iterator[Callable[[], None]]:
 def _train(dtype: str) -> None:
     x = np.ones((2, 4, 32, 32), dtype)
     conv_backward(x, x, np.ones((4, 4, 1, 1), dtype), needs="bias")
-    for layer in (BatchNorm(4, dtype=dtype), ReLU()) if dtype.startswith("float") else ():
-        layer.backward(layer.forward(x, training=True))
+    if dtype.startswith("float"):
+        norm, relu = BatchNorm(4, dtype=dtype), ReLU()
+        relu.backward(relu.forward_sum(x, norm.forward(x, training=True)))
+        norm.backward(relu.forward(x))
+        # Steps of float16 are NumPy's.
+        for optimizer in (Adam(norm), SGD(norm, momentum=0.9)) if dtype != "float16" else ():
+            optimizer.step()

@@ -28,23 +28,25 @@ def packs_as_it_reads(problem: ConvProblem, itemsize: int) -> bool:
 
 @lru_cache(maxsize=1024)
 def packer(
-    problem: ConvProblem, turned: bool, dtype: DType, w: Strides, threads: int
+    problem: ConvProblem, turned: bool, dtype: DType, strides: tuple[int, ...], threads: int
 ) -> Callable[[Array], Array | None]:
-    """Make what packs a kernel of these strides.
+    """Make what packs a kernel of these strides, in bytes, with all that does not change.
 
-    None where it is not finite, and it is turned, or some of it is left out beside padding.
+    What is made gives None for a kernel that is not finite, where it is turned, or where some
+    of it is left out beside padding.
     """
     posed, name = problem.turned if turned else problem, dtype.name
-    packing = prepare_packing(posed, turned, name, w, threads)
+    lies = tuple(stride // dtype.itemsize for stride in strides)
+    packing = prepare_packing(posed, turned, name, lies, threads)
     count, sums = packed_numbers(posed, sum_bytes(name)), np.dtype(SUMS.get(name, name))
     judges = turned or layout(posed, sum_bytes(name)).skips
-    parts = packing.steps[0].parts if judges and dtype.kind != "i" else 0
+    looks = judges and dtype.kind != "i"
 
     def pack(kernel: Array) -> Array | None:
         packed = np.empty(count, sums)
-        finite = np.ones(parts, np.int64)
-        packing.run(kernel, None, packed, None, 0, address(finite) if parts else 0)
-        return packed if finite.all() else None
+        doubt = np.zeros(1, np.int64) if looks else None
+        packing.run(kernel, None, packed, None, 0, address(doubt))
+        return packed if doubt is None or not doubt[0] else None
 
     return pack
 

@@ -6,19 +6,23 @@ more than its arithmetic.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from npconv.compiled.machine_code import address_of
-from npconv.compiled.team import team
+from npconv.compiled.team import data_offset, team
 from npconv.problem import Array
 from npconv.scratch import Scratch
 
 LINE = 128  # bytes of two cache lines, which are read together: working memory begins there
 FINITE_PART = 2**16  # numbers that a thread looks at in one go
+
+_word_at = ctypes.c_size_t.from_address
 
 # How arrays lie, in elements: one number for each axis of the inner layout.
 Strides = tuple[int, ...]
@@ -37,8 +41,8 @@ class Step(NamedTuple):
 class Prepared(NamedTuple):
     """Steps, and the bytes of working memory that all of them share.
 
-    ``judges`` says that they find out whether they may serve: then ``flags`` is where a 1
-    stands, which becomes 0 where they may not.
+    ``judges`` says that they find out whether they may serve: then ``flags`` is where a 0
+    stands, which becomes 1 if they may not.
     """
 
     steps: tuple[Step, ...]
@@ -74,12 +78,13 @@ def step(
 
 def strides_of(array: Array) -> Strides:
     """Give strides in elements."""
-    return tuple(stride // array.itemsize for stride in array.strides)
+    item = array.itemsize
+    return tuple([stride // item for stride in array.strides])
 
 
 def address(array: Array | None) -> int:
     """Say where an array begins; 0 for None."""
-    return 0 if array is None else int(array.__array_interface__["data"][0])
+    return 0 if array is None else _word_at(id(array) + data_offset()).value
 
 
 @contextmanager
@@ -135,10 +140,17 @@ def run(
 
 def is_finite(array: Array, threads: int) -> bool:
     """Whether there is no NaN and no Inf in an array."""
-    if array.dtype not in (np.float32, np.float64) or not array.flags.c_contiguous:
+    dtype = array.dtype
+    if dtype.char not in "fd" or not dtype.isnative or not array.flags.c_contiguous:
         return bool(np.isfinite(array).all())
-    parts = -(-array.size // FINITE_PART)
-    answers = np.empty(parts, np.int64)
-    one = step(("pack", "finite", array.dtype.name), (FINITE_PART, array.size), parts)
-    Prepared((one,), 0, threads).run(array, None, None, None, 0, address(answers))
-    return bool(answers.all())
+    doubt = np.zeros(1, np.int64)
+    _looking(dtype, array.size, threads).run(array, None, None, None, 0, address(doubt))
+    return not doubt[0]
+
+
+@lru_cache(maxsize=256)
+def _looking(dtype: np.dtype[Any], count: int, threads: int) -> Prepared:
+    """Prepare to look at so many numbers, and to mark it if one is not finite."""
+    parts = -(-count // FINITE_PART)
+    one = step(("pack", "finite", dtype.name), (FINITE_PART, count), parts)
+    return Prepared((one,), 0, threads)

@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from threading import Lock, Thread
 
 import numpy as np
@@ -25,7 +26,8 @@ MOST_WORKERS = 64
 _WORD, _STOP, _DATA, _ASLEEP = 8, 56, 64, 72  # see `npconv.compiled.kernels.team`
 
 
-def _data_offset() -> int:
+@cache
+def data_offset() -> int:
     """Find where in an array object NumPy keeps the address of its numbers.
 
     Asking NumPy for it takes a microsecond an array, and there are four in a call. The place
@@ -48,7 +50,7 @@ class Team:
         self._memory = self._words.ctypes.data
         ignored = self._ignored = np.zeros(2, np.int64)
         self._two = ignored.ctypes.data, ignored.ctypes.data + 8
-        self._words[_DATA] = _data_offset()
+        self._words[_DATA] = data_offset()
         self._lead = function(address_of("team", "lead"), 12)
         self._serve = function(address_of("team", "serve"), 3)
         self._patience = 0

@@ -45,12 +45,20 @@ class ReLU(Layer):
     def forward(self, input: Any, training: bool = False) -> Array:
         """Replace negative numbers by zero; any shape."""
         x = real_array("input", input)
+        y = compiled.relu(x)
+        return self._keep(np.maximum(x, x.dtype.type(0)) if y is None else y)
+
+    def forward_sum(self, first: Any, second: Any) -> Array:
+        """Do `forward` of ``first + second`` in one go, as a residual network ends its blocks."""
+        a, b = real_array("first", first), real_array("second", second)
+        y = compiled.relu_of_sum(a, b)
+        return self.forward(a + b) if y is None else self._keep(y)
+
+    def _keep(self, y: Array) -> Array:
         # The output says as much about the sign as the input, and the next layer keeps
         # it anyway: so the input itself can go.
-        y = compiled.relu(x)
-        self.cache = np.maximum(x, x.dtype.type(0)) if y is None else y
-        result: Array = self.cache
-        return result
+        self.cache = y
+        return y
 
     def backward(self, grad_output: Any) -> Array:
         """Pass on the gradient where the input was positive (or NaN)."""

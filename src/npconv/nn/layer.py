@@ -126,4 +126,6 @@ def real_array(name: str, value: Any, dtype: DType | None = None) -> Array:
     array = as_array(name, value)
     if array.dtype.kind not in "buif":
         raise DTypeError(f"{name} must hold real numbers, but its dtype is {array.dtype}")
-    return array.astype(dtype or array.dtype.newbyteorder("="), copy=False)
+    if dtype is None:
+        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    return array if array.dtype == dtype else array.astype(dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -86,7 +86,8 @@ class Linear(Layer):
         x = real_array("input", input)
         self.output_shape(x.shape)
         # (..., out) = (..., in) @ (in, out)
-        y = _product(x.astype(self.dtype, copy=False), self.weight.T)
+        with _held_for(x, self.weight.T):
+            y: Array = x.astype(self.dtype, copy=False) @ self.weight.T
         if self.bias is not None:
             y += self.bias
         self.cache = x
@@ -94,19 +95,31 @@ class Linear(Layer):
 
     def backward(self, grad_output: Any) -> Array:
         """Give the gradient of the input; set `weight_grad` and `bias_grad`."""
-        self.backward_parameters(grad_output)
-        # (..., in) = (..., out) @ (out, in)
-        return _product(real_array("grad_output", grad_output, self.dtype), self.weight)
+        x, dy = self._operands(grad_output)
+        with _held_for(dy, self.weight):  # once for all
+            self._set_gradients(x, dy)
+            # (..., in) = (..., out) @ (out, in)
+            dx: Array = dy @ self.weight
+        return dx
 
     def backward_parameters(self, grad_output: Any) -> None:
         """Set `weight_grad` and `bias_grad` alone."""
+        x, dy = self._operands(grad_output)
+        with _held_for(dy, self.weight):
+            self._set_gradients(x, dy)
+
+    def _operands(self, grad_output: Any) -> tuple[Array, Array]:
+        """Give the input of the last `forward`, and the output's gradient, checked."""
         x = self._needs_forward()
         dy = real_array("grad_output", grad_output, self.dtype)
         check_shape("grad_output", dy, self.output_shape(x.shape), "the output's")
+        return x, dy
+
+    def _set_gradients(self, x: Array, dy: Array) -> None:
         rows = dy.reshape(-1, self.out_features)
         # (out, in) = (out, rows) @ (rows, in)
         x_rows = x.reshape(len(rows), self.in_features).astype(self.dtype, copy=False)
-        self.weight_grad = _product(rows.T, x_rows)
+        self.weight_grad = rows.T @ x_rows
         self.bias_grad = rows.sum(axis=0) if self.bias is not None else None
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -133,9 +146,7 @@ class Linear(Layer):
         return f"Linear({self.in_features}, {self.out_features}{bias}, dtype={self.dtype})"
 
 
-def _product(a: Array, b: Array) -> Array:
-    """Multiply matrices, small ones on one thread of BLAS."""
+def _held_for(a: Array, b: Array) -> AbstractContextManager[None]:
+    """Hold BLAS to one thread for matrix products as small as ``a @ b``."""
     products = math.prod(a.shape) * b.shape[1]
-    with held_for(products) if products < WORTH_THREADS else nullcontext():
-        product: Array = a @ b
-    return product
+    return held_for(products) if products < WORTH_THREADS else nullcontext()

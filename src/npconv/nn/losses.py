@@ -82,11 +82,11 @@ def softmax_cross_entropy(input: Any, target: Any) -> Loss:
     z = z - z.max(axis=1, keepdims=True)
     exp = np.exp(z)
     total = exp.sum(axis=1, keepdims=True)
-    right = np.expand_dims(labels, 1).astype(np.intp)
-    losses = np.log(total) - np.take_along_axis(z, right, axis=1)
+    places: tuple[Array, ...] = np.indices(labels.shape, np.intp, sparse=True)
+    right = places[0], labels.astype(np.intp), *places[1:]  # where the right classes stand
+    losses = np.log(total) - np.expand_dims(z[right], 1)
     grad = exp / total
-    here = np.take_along_axis(grad, right, axis=1)
-    np.put_along_axis(grad, right, here - z.dtype.type(1), axis=1)
+    grad[right] -= z.dtype.type(1)
     grad /= z.dtype.type(labels.size)
     return Loss(float(losses.mean(dtype=np.float64)), grad)
 

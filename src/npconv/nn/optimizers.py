@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from npconv.arrays import check_shape
+from npconv.compiled.optimizers import descend
 from npconv.errors import DTypeError, StateError
 from npconv.nn.layer import Layer
 from npconv.nn.scalars import real_number
@@ -153,6 +154,9 @@ class SGD(Optimizer):
             gradient = gradient + self.weight_decay * parameter
         if self.momentum:
             velocity = self.velocity[name]
+            numbers = self.momentum, lr
+            if not self.nesterov and descend("momentum", numbers, parameter, gradient, velocity):
+                return
             velocity *= self.momentum
             velocity += gradient
             ahead = gradient + self.momentum * velocity if self.nesterov else velocity
@@ -246,16 +250,19 @@ class Adam(Optimizer):
         beta1, beta2 = self.betas
         if self.weight_decay:
             gradient = gradient + self.weight_decay * parameter
-        m, v = self.m[name], self.v[name]
+        m, v, t = self.m[name], self.v[name], int(self.t)
+        root, rate = math.sqrt(1 - beta2**t), lr / (1 - beta1**t)
+        numbers = beta1, 1 - beta1, beta2, 1 - beta2, root, self.eps, rate
+        if descend("adam", numbers, parameter, gradient, m, v):
+            return
         m *= beta1
         m += (1 - beta1) * gradient
         v *= beta2
         v += (1 - beta2) * np.square(gradient)
-        t = int(self.t)
         denominator = np.sqrt(v)
-        denominator /= math.sqrt(1 - beta2**t)
+        denominator /= root
         denominator += self.eps
-        parameter -= lr / (1 - beta1**t) * (m / denominator)
+        parameter -= rate * (m / denominator)
 
     def state(self) -> dict[str, Array]:
         """Name the step count and both averages."""

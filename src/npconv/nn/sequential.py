@@ -77,8 +77,7 @@ class Sequential(Layer):
     def backward_parameters(self, grad_output: Any) -> None:
         """Do `backward` only as far as there are parameters."""
         self._needs_forward()
-        trained = [i for i, layer in enumerate(self._steps) if layer.parameters()]
-        first = trained[0] if trained else 0
+        first = next((i for i, layer in enumerate(self._steps) if layer.parameters()), 0)
         grad = grad_output
         for layer in reversed(self._steps[first + 1 :]):
             grad = layer.backward(grad)

@@ -169,7 +169,7 @@ def _broadcast_sums(v: Vectors) -> Callable[..., None]:
 def _packed_piece(v: Vectors) -> Callable[..., None]:
     """Pack a few terms of a block, that it reads next and nobody else does.
 
-    Where there is a FLAG, it becomes 0 if they are not finite.
+    The first of FLAGS becomes 1 if they are not finite.
     """
     write, size, check = pieces_of_rows(v), v.outside.itemsize, finite_row(v, outside=False)
 
@@ -182,7 +182,7 @@ def _packed_piece(v: Vectors) -> Callable[..., None]:
             get_int(phase, SOURCES), get_int(phase, RUN), get_int(phase, RUN_STEP),
         )  # fmt: skip
         if get_int(block, FLAGS) and not check(piece, depth * width):
-            put_int(get_int(block, FLAGS), 0, 0)
+            put_int(get_int(block, FLAGS), 0, 1)
 
     return pack
 

@@ -1,4 +1,7 @@
-"""Numbers of arrays that lie in one piece, each by itself: the rectifier and its gradient."""
+"""Numbers of arrays that lie in one piece, each by itself: the rectifier and its gradient.
+
+A sum is rounded before it is rectified, as it would be in an array of its own.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,11 @@ COUNT, CHUNK = CALL_WORDS, CALL_WORDS + 1
 
 
 def make(what: str, dtype: str) -> Callable[..., None]:
-    """Make ``relu`` of FIRST, or ``relu_grad`` of outputs, FIRST, and their gradients, SECOND."""
-    V, item, has_two = RowVectors(dtype), ITEMSIZES[dtype], what == "relu_grad"
+    """Make ``relu`` of FIRST, or ``relu_of_sum`` of FIRST and SECOND, or ``relu_grad``.
+
+    The last is of outputs, FIRST, and their gradients, SECOND.
+    """
+    V, item = RowVectors(dtype), ITEMSIZES[dtype]
     zero = V.zero
 
     def emit(b: Any, count: Any, *addresses: Any) -> None:
@@ -24,7 +30,9 @@ def make(what: str, dtype: str) -> Callable[..., None]:
 
         def body(place: Any, mask: Any, _: int) -> None:
             x = first.load(place, mask, zero)
-            if has_two:
+            if what == "relu_of_sum":
+                x = b.fadd(x, second.load(place, mask, zero))
+            if what == "relu_grad":
                 passes = b.fcmp_unordered("!=", x, zero)  # of NaN too
                 result = b.select(passes, second.load(place, mask, zero), zero)
             else:

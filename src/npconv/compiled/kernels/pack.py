@@ -35,8 +35,8 @@ def _rows(v: Vectors) -> Callable[..., None]:
     def rows(block: int, part: int, worker: int) -> None:
         """Write one block of rows of the kernel matrix, term by term: ``(terms, rows)``.
 
-        Where FLAGS are given, the part's is whether all of it is finite: it is still in the
-        cache.
+        Where FLAGS are given, the first becomes 1 if not all is finite: what is written is
+        still in the cache. Of threads that write there, each writes the same.
         """
         count, of_phases = get_int(block, BLOCK_COUNT), get_int(block, PHASES)
         b, rest = part % count, part // count
@@ -55,8 +55,8 @@ def _rows(v: Vectors) -> Callable[..., None]:
             write(to + item * t * width, width, w, apart, there, t, run, sources, run, step)
             if get_int(block, FLAGS):
                 finite &= check(to + item * t * width, run * width)
-        if get_int(block, FLAGS):
-            put_int(get_int(block, FLAGS), part, finite)
+        if not finite:
+            put_int(get_int(block, FLAGS), 0, 1)
 
     return rows
 
@@ -124,11 +124,12 @@ def _finite(v: Vectors) -> Callable[..., None]:
     check, item = finite_row(v, outside=True), v.outside.itemsize
 
     def finite(block: int, part: int, worker: int) -> None:
-        """Say of a part of an array, in a word of its own, whether all of it is finite."""
+        """Look at a part of an array; the first of FLAGS becomes 1 if not all is finite."""
         each = get_int(block, COUNT)
         count = min(each, get_int(block, COUNT + 1) - part * each)
         first = get_int(block, FIRST) + item * part * each
-        put_int(get_int(block, FLAGS), part, check(first, count))
+        if not check(first, count):
+            put_int(get_int(block, FLAGS), 0, 1)
 
     return finite
 

@@ -1,0 +1,126 @@
+"""What the gates said is remembered; and no call passes because another one did."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+import npconv
+from npconv import execute
+from npconv.errors import ConvError, DTypeError, ShapeError, UnsupportedError
+from npconv.options import is_plain
+
+X, W = np.ones((2, 3, 6, 6)), np.ones((4, 3, 3, 3))
+DY = np.ones((2, 4, 6, 6))
+
+
+def backward(dy: Any = DY, needs: Any = ("input", "kernel", "bias"), **options: Any) -> Any:
+    return npconv.conv_backward(dy, X, W, needs=needs, **{"padding": 1, **options})
+
+
+@pytest.mark.parametrize("value", [1, "auto", None, (), (1, (2, "a"), None), ((1, 2), (3, 4))])
+def test_plain_values(value: Any) -> None:
+    assert is_plain(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [True, 1.0, np.int64(1), [1], (1, True), ((1, 2), (3, 4.0)), {1}, Fraction(1), np.ones(1)],
+)
+def test_values_that_are_not_plain(value: Any) -> None:
+    assert not is_plain(value)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"padding": True}, DTypeError),
+        ({"padding": 1.0}, DTypeError),
+        ({"padding": (1, True)}, DTypeError),
+        ({"stride": 0}, ShapeError),
+        ({"stride": True}, DTypeError),
+        ({"groups": 2}, ShapeError),
+        ({"dy": np.ones((2, 4, 5, 6))}, ShapeError),
+        ({"dy": DY.astype(str)}, DTypeError),
+        ({"dtype": np.dtype(np.int64)}, DTypeError),
+        ({"dtype": "nonsense"}, DTypeError),
+        ({"dtype": np.dtype(bool)}, DTypeError),
+        ({"algorithm": "nobody"}, UnsupportedError),
+        ({"algorithm": 1}, UnsupportedError),
+        ({"needs": ("input", "weight")}, UnsupportedError),
+        ({"needs": "inputkernel"}, UnsupportedError),
+        ({"needs": ["kernel", ["input"]]}, UnsupportedError),
+        ({"needs": None}, UnsupportedError),
+        ({"needs": 3}, UnsupportedError),
+        ({"strides": 1}, TypeError),
+    ],
+)
+def test_a_call_that_is_wrong_fails_every_time(
+    options: dict[str, Any], error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backward()
+    for name in ("input_grad", "kernel_grad", "bias_grad"):  # what fails, fails before them
+        monkeypatch.setattr(execute, name, lambda *_: pytest.fail("it computed"))
+    for _ in range(3):
+        with pytest.raises(error):
+            backward(**options)
+
+
+def test_the_first_wrong_thing_is_told_as_it_was_without_memory() -> None:
+    wrong: dict[str, Any] = {"dy": DY[:1], "algorithm": "nobody", "dtype": np.dtype(bool)}
+    with pytest.raises(ShapeError, match="grad_output must have shape"):
+        backward(**wrong)
+    with pytest.raises(ShapeError, match="stride"):
+        backward(stride=0, **wrong)
+    with pytest.raises(UnsupportedError, match="algorithm"):
+        backward(algorithm="nobody", dtype=np.dtype(bool))
+
+
+@pytest.mark.parametrize(
+    "needs", ["kernel", ["kernel"], {"kernel"}, {"kernel": 1}, ("kernel", "kernel")]
+)
+def test_needs_come_in_many_forms(needs: Any) -> None:
+    grads = backward(needs=needs)
+    assert grads.input is None
+    assert grads.bias is None
+    assert np.array_equal(grads.kernel, backward().kernel)
+
+
+def test_none_and_float64_are_not_the_same_dtype() -> None:
+    operands = [array.astype("f4") for array in (DY, X, W)]
+    for dtype, found in [(None, "f4"), (np.dtype("f8"), "f8"), (None, "f4"), ("f8", "f8")]:
+        grads = npconv.conv_backward(*operands, padding=1, dtype=dtype)
+        assert {grad.dtype for grad in grads if grad is not None} == {np.dtype(found)}
+
+
+def test_settings_are_part_of_what_is_remembered() -> None:
+    backward()
+    with npconv.settings(engine="numpy", workspace_limit=1), pytest.raises(ConvError):
+        backward(algorithm="im2col")
+    assert backward().input.shape == X.shape
+
+
+def test_operands_of_other_dtypes_are_another_call() -> None:
+    for x, w in [("f4", "f8"), ("f8", "f4"), ("f4", "f4")]:
+        grads = npconv.conv_backward(DY.astype("f4"), X.astype(x), W.astype(w), padding=1)
+        assert grads.input is not None
+        assert grads.kernel is not None
+        assert (grads.input.dtype, grads.kernel.dtype) == (np.dtype(w), np.dtype(x))
+        assert grads.bias is not None
+        assert grads.bias.dtype == "f4"
+
+
+def test_a_bias_gradient_does_not_depend_on_groups() -> None:
+    rng = np.random.default_rng(0)
+    dy = rng.standard_normal((2, 12, 16, 16)).astype("f4")
+    x = rng.standard_normal((2, 12, 16, 16)).astype("f4")
+    one, each = (
+        npconv.conv_backward(dy, x, np.ones(shape, "f4"), padding=1, groups=groups, needs="bias")
+        for shape, groups in (((12, 12, 3, 3), 1), ((12, 1, 3, 3), 12))
+    )
+    assert one.bias is not None
+    assert each.bias is not None
+    assert one.bias.tobytes() == each.bias.tobytes()
