@@ -14,19 +14,17 @@ import npconv
 from checks import check_problem, check_specials, check_tiled, serves
 from errors_seen import DATA, largest_error
 from npconv import trust
-from npconv.algorithms.winograd_fused import WinogradFused
 from npconv.compiled import why_missing, winograd, winograd_gradient, winograd_steps
-from npconv.compiled.prepared import address, strides_of
 from npconv.problem import ConvProblem, Direction
 from npconv.scratch import Scratch
 from oracle import Array
 from problems import windows_of_three
 from tolerance import unit_roundoff
+from winograd_runs import ALGORITHM, operands, prepared_run
 
 pytestmark = pytest.mark.skipif(why_missing() is not None, reason="without Numba")
 FORCED: dict[str, Any] = {"algorithm": "winograd_fused"}
 DIRECTIONS = [direction.value for direction in Direction]
-ALGORITHM = WinogradFused()
 
 
 def call(direction: str, data: Sequence[Array], **options: Any) -> Array:
@@ -36,12 +34,6 @@ def call(direction: str, data: Sequence[Array], **options: Any) -> Array:
     if direction == "input_grad":
         return npconv.conv_input_grad(dy, w, x.shape, **options)
     return npconv.conv_kernel_grad(dy, x, w.shape, **options)
-
-
-def operands(x: Any, w: Any, **options: Any) -> tuple[Array, Array, Array]:
-    rng, y = np.random.default_rng(0), npconv.conv_output_shape(x, w, **options)
-    a, b, c = (rng.standard_normal(shape).astype("f4") for shape in (x, w, y))
-    return a, b, c
 
 
 def assert_near(direction: str, data: tuple[Array, Array, Array], **options: Any) -> None:
@@ -114,33 +106,6 @@ def test_copies_are_exact_where_the_matrices_are() -> None:
 
 
 # ---- how it is cut makes no difference ------------------------------------------------------
-
-
-def prepared_run(
-    problem: ConvProblem, direction: Direction, data: Any, threads: int, *, packed: bool
-) -> tuple[Array, Array]:
-    """Run prepared steps themselves; give the result and the flags."""
-    x, w, dy = (np.ascontiguousarray(a) for a in data)
-    views = problem.view_input(x), problem.view_kernel(w), problem.view_output(dy)
-    flags = np.zeros(problem.N, np.int64)
-    if direction is Direction.FORWARD:
-        first, out = views[0], np.full_like(views[2], np.nan)
-    elif direction is Direction.INPUT_GRAD:
-        first, out = views[2], np.full_like(views[0], np.nan)
-    else:
-        first, out = views[0], np.full_like(views[1], np.nan)
-    second = views[2]
-    if direction is not Direction.KERNEL_GRAD:
-        second = (ALGORITHM.pack if packed else ALGORITHM.bring)(problem, direction, views[1])
-    here = {Direction.INPUT_GRAD: (out, first), Direction.KERNEL_GRAD: (first, second)}
-    lies = [strides_of(each) for each in here.get(direction, (first, out))]
-    last = strides_of(out) if direction is Direction.KERNEL_GRAD else second.shape
-    made = ALGORITHM.prepare(problem, direction, x.dtype, (lies[0], lies[1], last), threads)
-    assert made is not None
-    scratch = np.empty(made.scratch + 128, np.uint8)
-    start = address(scratch) + -address(scratch) % 128
-    made.run(first, second, out, None, start, address(flags))
-    return out, flags
 
 
 @pytest.mark.parametrize("direction", list(Direction))

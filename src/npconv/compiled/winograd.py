@@ -95,9 +95,10 @@ class Tiling(NamedTuple):
 
     @property
     def strip_row(self) -> int:
-        """Pixels read by the tiles of one row, in whole vectors."""
+        """Pixels read by the tiles of one row, in whole vectors from any pixel on."""
         pixels = self.w.m * (self.columns - 1) + self.w.t
-        return (-(-pixels // self.lanes) * self.lanes + 1) * self.lanes * self.item
+        vectors = -(-pixels // self.lanes) + 1
+        return (vectors * self.lanes + 1) * self.lanes * self.item
 
     @property
     def strip(self) -> int:
@@ -261,6 +262,9 @@ def words(
     x_image, x_group, x_channel, x_row = in_bytes(problem, x, cut.item)
     y_image, y_group, y_channel, y_row = in_bytes(problem, y, cut.item)
     channels = max(1, cut.inputs // 16)
+    # What no output sees (behind a crop) is padding to the tiles: its rounding errors, too,
+    # would be in the results.
+    (_, height), (_, width) = (axis.reads(0, axis.out) for axis in (h_axis, w_axis))
     return Words(
         operand=FIRST,
         x_at=one.x * cut.item,
@@ -269,8 +273,8 @@ def words(
         x_channel=x_channel,
         x_row=x_row,
         C=problem.C,
-        H=h_axis.size if one.is_there else 0,
-        W=w_axis.size,
+        H=height if one.is_there else 0,
+        W=width,
         top=h_axis.low,
         left=w_axis.low,
         rows=cut.rows,

@@ -8,7 +8,6 @@ input once more.
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -29,7 +28,6 @@ from npconv.problem import ConvProblem
 CHUNK_BYTES, FEW_TILES, MOST_BYTES = 5 * 2**18, 64, 5 * 2**20
 # Output channels, and vectors of input channels, that are multiplied together: at most.
 ROWS, COLUMNS = 28, 4
-NORM_NUMBERS = 2**14  # whose norms are worth a part of their own
 
 
 class Chunks(NamedTuple):
@@ -49,7 +47,9 @@ class Chunks(NamedTuple):
     m_at: int  # what a thread has of its own: V, then M, then this
     own_at: int
     each: int
+    squares_at: int
     norms_at: int
+    of_part: int  # numbers whose squares a part of a stream sums
     sums_at: int
     total: int
 
@@ -74,13 +74,14 @@ def chunks(problem: ConvProblem, cut: Tiling, threads: int) -> Chunks:
     m_at = whole_lines(cut.elements * odd_lines(tiles * v_tile))
     own_at = m_at + whole_lines(cut.elements * odd_lines(tiles * m_tile))
     own = whole_lines(max(cut.elements * odd_lines(rows * u_row), cut.strip))
-    each = own_at + own + 3 * ALONE_BYTES
+    squares_at, of_part = own_at + own, (cut.inputs + vectors) * cut.lanes
+    each = squares_at + whole_lines(of_part * cut.item) + 3 * ALONE_BYTES
     norms_at = threads * each
-    sums_at = norms_at + whole_lines(8 * problem.G * (problem.C + problem.K))
+    sums_at = norms_at + whole_lines(8 * of_part * problem.G * streams * ranges)
     return Chunks(
         tiles, number, streams, ranges, vectors, v_tile, m_tile, rows, columns,
-        -(-cut.inputs // columns), u_row, m_at, own_at, each, norms_at, sums_at,
-        sums_at + partial_sums.nbytes(problem, cut.item, streams),
+        -(-cut.inputs // columns), u_row, m_at, own_at, each, squares_at, norms_at,
+        of_part, sums_at, sums_at + partial_sums.nbytes(problem, cut.item, streams),
     )  # fmt: skip
 
 
@@ -94,10 +95,10 @@ def prepare_gradient(
     steps: list[Step] = []
     for one in slices(problem, x, dy):
         steps += _slice(problem, cut, of, (x, dy), one, adds or bool(steps), dtype)
-        each = -(-NORM_NUMBERS // max(1, problem.N * math.prod(problem.size)))
-        check = check_words(problem, cut, x, dy, one)._replace(norms=of.norms_at, channels=each)
-        parts = -(-problem.G * (problem.C + problem.K) // each)
-        steps.append(step(("winograd_check", "norms", str(dtype)), check, parts))
+        check = check_words(problem, cut, x, dy, one)._replace(
+            norms=of.norms_at, streams=of.streams, ranges=of.ranges, of_part=of.of_part,
+            of_inputs=cut.inputs * cut.lanes, of_range=of.vectors * cut.lanes,
+        )  # fmt: skip
         steps.append(step(("winograd_check", "gradient", str(dtype)), check, problem.G))
     return Prepared(tuple(steps), of.total, threads)
 
@@ -128,16 +129,17 @@ def _slice(
     )  # fmt: skip
     told = [np.array(each, np.int64) for each in (inputs, grads, products)]
     variant = (str(dtype), cut.variant)
-    kernels = [("winograd", "transform"), ("winograd", "grads"), ("winograd_gradient",)]
+    kernels = [("winograd", "inputs"), ("winograd", "grads"), ("winograd_gradient",)]
     told_words: list[int] = [
         *(each.ctypes.data for each in told), *map(len, told),
         *(address_of(*kernel, *variant) for kernel in kernels),
         of.number, of.streams, of.ranges, of.tiles, cut.tiles, cut.inputs, cut.outputs,
         of.vectors, cut.lanes, problem.C * taps, cut.item, of.each,
         of.sums_at, partial_sums.nbytes(problem, cut.item, 2) // 2, int(adds),
+        of.squares_at, of.norms_at, of.of_part,
     ]  # fmt: skip
     parts = problem.G * of.streams * of.ranges
-    steps = [step(("winograd", "stream"), StreamWords(*told_words), parts, told)]
+    steps = [step(("winograd", "stream", str(dtype)), StreamWords(*told_words), parts, told)]
     if of.streams > 1:
         kernel = (problem.G, problem.K, problem.C, *problem.kernel)
         strides = tuple(int(np.prod(kernel[i + 1 :])) for i in range(len(kernel)))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import numpy as np
+
 from npconv.algorithms.protocol import DType
-from npconv.compiled.blocks import FIRST, OUT, SCRATCH, SECOND
+from npconv.compiled.blocks import CALL_WORDS, FIRST, OUT, SCRATCH, SECOND
 from npconv.compiled.machine_code import address_of
 from npconv.compiled.prepared import Prepared, Step, Strides, step
 from npconv.compiled.winograd import (
@@ -77,10 +79,9 @@ def prepare_forward(
         steps: list[Step] = []
         for one in slices(problem, x, y):
             made = words(problem, cut, x, y, size, threads, one)
-            steps += _halves(made, cut, problem.G, threads, dtype)
             check = check_words(problem, cut, x, y, one)
             check = check._replace(seen_in=SECOND, seen=cut.u_bytes, seen_group=size)
-            steps.append(check_step(check, dtype, threads))
+            steps += _halves(made, cut, problem.G, threads, dtype, check)
         return Prepared(tuple(steps), scratch_bytes(cut, problem.G, threads), threads)
     return _from_raw(problem, dtype, x, y, threads, turned)
 
@@ -97,29 +98,36 @@ def _from_raw(
     kernel = _kernel_words(problem, cut, turned)._replace(
         u=u, u_group=u_group, most=most, seen=seen, seen_group=seen_group
     )
-    steps, pictures = [], slices(problem, x, y)
-    if blocks < cut.blocks and len(pictures) == 1 and is_shared(cut, problem.G, threads):
+    pictures, shared = slices(problem, x, y), is_shared(cut, problem.G, threads)
+    checks = [
+        check_words(problem, cut, x, y, one)._replace(
+            seen_in=SCRATCH, seen=seen, seen_group=seen_group
+        )
+        for one in pictures
+    ]
+    seen_step, steps = _seen(kernel, problem.G, dtype), []
+    if blocks < cut.blocks and len(pictures) == 1 and shared:
         made = words(problem, cut, x, y, 0, threads, pictures[0])._replace(u=u)
         steps = _alone(made, kernel._replace(u_group=0), cut, problem.G, dtype)
-    for first in range(0, 0 if steps else cut.outputs, blocks * cut.block):
+        steps += [seen_step, check_step(checks[0], dtype, threads)]
+        return Prepared(tuple(steps), total, threads)
+    for first in range(0, cut.outputs, blocks * cut.block):
         stop = min(first + blocks * cut.block, cut.outputs)
         part = kernel._replace(first=first, vectors=stop - first)
         steps.append(_transform(cut, part, problem.G, dtype))
-        for one in pictures:
+        if stop == cut.outputs:
+            steps.append(seen_step)
+        for one, check in zip(pictures, checks, strict=True):
             made = words(problem, cut, x, y, u_group, threads, one)._replace(
                 u=u,
                 first_block=first // cut.block,
                 blocks=-(-(stop - first) // cut.block),
                 vectors=stop,
             )
-            halves = _halves(made, cut, problem.G, threads, dtype)
+            last = check if stop == cut.outputs else None
+            halves = _halves(made, cut, problem.G, threads, dtype, last)
             # V that threads share is still there, if it is not another picture's.
-            steps += halves[1:] if first and len(halves) > len(pictures) else halves
-    steps.append(_seen(kernel, problem.G, dtype))
-    for one in pictures:
-        check = check_words(problem, cut, x, y, one)
-        check = check._replace(seen_in=SCRATCH, seen=seen, seen_group=seen_group)
-        steps.append(check_step(check, dtype, threads))
+            steps += halves[1:] if first and shared and len(pictures) == 1 else halves
     return Prepared(tuple(steps), total, threads)
 
 
@@ -169,19 +177,25 @@ def _blocks_at_once(problem: ConvProblem, cut: Tiling, threads: int) -> int:
     return min(max(threads, fitting), max(1, cut.blocks))
 
 
-def _halves(made: Words, cut: Tiling, groups: int, threads: int, dtype: DType) -> list[Step]:
-    """Transform and multiply: in two steps where threads share panels."""
+def _halves(
+    made: Words, cut: Tiling, groups: int, threads: int, dtype: DType, check: CheckWords | None
+) -> list[Step]:
+    """Transform, multiply and check: in steps of their own where threads share panels."""
     variant, panels = (str(dtype), cut.variant), groups * cut.panels
-    if not is_shared(cut, groups, threads):
-        made = made._replace(
-            transform=address_of("winograd", "transform", *variant),
-            multiply=address_of("winograd", "multiply", *variant),
-        )
-        return [step(("winograd", "fused"), made, panels)]
-    return [
-        step(("winograd", "transform", *variant), made, panels * made.parts),
-        step(("winograd", "multiply", *variant), made, panels * made.blocks),
-    ]
+    if is_shared(cut, groups, threads):
+        return [
+            step(("winograd", "transform", *variant), made, panels * made.parts),
+            step(("winograd", "multiply", *variant), made, panels * made.blocks),
+            *([check_step(check, dtype, threads)] if check else []),
+        ]
+    # A thread looks for strays among the pixels that it transforms.
+    told = [np.array(check, np.int64)] if check else []
+    made = made._replace(
+        transform=address_of("winograd", "watched" if check else "transform", *variant),
+        multiply=address_of("winograd", "multiply", *variant),
+        watch=sum(each.ctypes.data - 8 * CALL_WORDS for each in told),
+    )
+    return [step(("winograd", "fused"), made, panels, told)]
 
 
 def _kernel_words(problem: ConvProblem, cut: Tiling, turned: bool) -> KernelWords:
@@ -248,7 +262,7 @@ def check_words(
         problem.N, problem.G, problem.C, problem.K,
         h_axis.size if one.is_there else 0, w_axis.size,
         h_axis.out, w_axis.out, h_axis.low, w_axis.low,
-        *read[0], *read[1], *inside[0], *inside[1], h_axis.kernel, w_axis.kernel, 0, 0, 0, 1, 0, 1,
+        *read[0], *read[1], *inside[0], *inside[1], h_axis.kernel, w_axis.kernel, 0, 0, 0, 1,
     )  # fmt: skip
 
 

@@ -64,6 +64,7 @@ class Words(NamedTuple):
     multiply: int = 0
     pack: int = 0  # and of the kernel's transform, for `alone`
     u_worker: int = 0  # from one thread's transformed kernels to the next
+    watch: int = 0  # address of what a `winograd_watch` is told, or of what it writes
 
 
 class KernelWords(NamedTuple):
@@ -142,6 +143,9 @@ class StreamWords(NamedTuple):
     sums_at: int
     sums: int  # bytes of a stream's sums
     adds: int
+    squares: int  # where a thread's sums of squares lie in what it has of its own
+    norms: int  # where in scratch those of all parts do: inputs, then a range of outputs
+    of_part: int  # numbers of one part
 
 
 class CheckWords(NamedTuple):
@@ -181,8 +185,12 @@ class CheckWords(NamedTuple):
     seen: int
     seen_group: int
     pieces: int  # into which the rows of an image are cut
-    norms: int  # where in scratch those of a kernel's gradient lie
-    channels: int  # of which one part finds the norms
+    norms: int = 0  # where in scratch those of a kernel's gradient begin; see `StreamWords`
+    streams: int = 1
+    ranges: int = 1
+    of_part: int = 0
+    of_inputs: int = 0
+    of_range: int = 0
 
 
 # Room for the blocks of words that `alone` makes, or for each of those of `stream`.

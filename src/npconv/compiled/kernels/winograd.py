@@ -13,10 +13,11 @@ from numba import njit
 from npconv.algorithms.winograd_matrices import transpose
 from npconv.compiled.blocks import CALL_WORDS, OUT, SCRATCH
 from npconv.compiled.kernels.lanes import Lanes
-from npconv.compiled.kernels.memory import call_kernel, get_int, put_int
+from npconv.compiled.kernels.memory import call_kernel, get_int, getter, put_int, setter
 from npconv.compiled.kernels.winograd_kernel import pairs_of
 from npconv.compiled.kernels.winograd_panels import multiplier, transformer
 from npconv.compiled.kernels.winograd_parts import filters
+from npconv.compiled.kernels.winograd_watch import frame, nothing, squares
 from npconv.compiled.winograd_words import (
     ALONE_BYTES,
     GRADIENT,
@@ -34,17 +35,23 @@ KERNEL_AT, KERNEL_WORDS = CALL_WORDS + len(Words._fields), len(KernelWords._fiel
 def make(what: str, dtype: str = "float32", tile: str = "6x6") -> Callable[..., None]:
     """Make ``transform`` or ``multiply``; or ``fused``, ``alone`` or ``stream``, which call others.
 
-    ``grads`` transforms the outputs' gradient, in the kernel's.
+    ``watched`` transforms and looks for strays; ``inputs`` and ``grads`` transform the operands
+    of the kernel's gradient and add up their squares.
     """
-    if what in ("fused", "alone", "stream"):
-        return {"fused": fused, "alone": alone, "stream": stream}[what]
+    if what in ("fused", "alone"):
+        return {"fused": fused, "alone": alone}[what]
+    if what == "stream":
+        return _stream(dtype)
     lanes, f = Lanes(dtype), filters(tile)
+    if what == "multiply":
+        return _multiply(multiplier(lanes, f))
     matrices = f.h.input, f.w.input
     if what == "grads":
         matrices = transpose(f.h.output), transpose(f.w.output)
-    if what == "multiply":
-        return _multiply(multiplier(lanes, f))
-    return _transform(transformer(lanes, *matrices, f.h.m, f.w.m), lanes.count)
+    watch = nothing
+    if what != "transform":
+        watch = frame(lanes) if what == "watched" else squares(lanes)
+    return _transform(transformer(lanes, *matrices, f.h.m, f.w.m, watch), lanes.count)
 
 
 def fused(block: int, part: int, worker: int) -> None:
@@ -122,6 +129,18 @@ def limit(block: int, grads: int, products: int, first: int, stop: int, worker: 
 
 
 @njit
+def watch(block: int, inputs: int, grads: int, first: int, worker: int) -> Any:
+    """Let both transforms add up squares: of all inputs, behind them of a range of outputs."""
+    count, nbytes = get_int(block, STREAM.input_parts), get_int(block, STREAM.lanes)
+    nbytes *= get_int(block, STREAM.item)
+    of = get_int(block, SCRATCH) + worker * get_int(block, STREAM.each)
+    of += get_int(block, STREAM.squares)
+    put_int(inputs, WORDS.watch, of)
+    put_int(grads, WORDS.watch, of + (count - first) * nbytes)
+    return of
+
+
+@njit
 def one_chunk(
     block: int, inputs: int, grads: int, products: int,
     group: int, chunk: int, first: int, stop: int, worker: int,
@@ -143,32 +162,56 @@ def one_chunk(
         call_kernel(get_int(block, STREAM.multiply), products, i, worker)
 
 
-def stream(block: int, part: int, worker: int) -> None:
-    """Sum over some chunks for a range of output channels, all by one thread.
+def _stream(dtype: str) -> Callable[..., None]:
+    fold = _fold(dtype)
 
-    The three kernels are told what they would be told each, in blocks behind what they work
-    in; what differs from chunk to chunk is put there.
-    """
-    ranges, streams = get_int(block, STREAM.ranges), get_int(block, STREAM.streams)
-    r, rest = part % ranges, part // ranges
-    s, group = rest % streams, rest // streams
-    inputs = get_int(block, SCRATCH) + (worker + 1) * get_int(block, STREAM.each)
-    inputs -= 3 * ALONE_BYTES
-    grads, products = inputs + ALONE_BYTES, inputs + 2 * ALONE_BYTES
-    tell(block, get_int(block, STREAM.inputs), get_int(block, STREAM.input_words), inputs)
-    tell(block, get_int(block, STREAM.grads), get_int(block, STREAM.grad_words), grads)
-    tell(block, get_int(block, STREAM.products), get_int(block, STREAM.product_words), products)
-    first = r * get_int(block, STREAM.vectors)
-    stop = min(first + get_int(block, STREAM.vectors), get_int(block, STREAM.output_parts))
-    limit(block, grads, products, first, stop, worker)
-    if streams > 1:
-        sums = get_int(block, STREAM.sums_at) + s * get_int(block, STREAM.sums)
-        put_int(products, OUT, get_int(block, SCRATCH) + sums + first_row(block, first))
-    chunks, adds = get_int(block, STREAM.chunks), get_int(block, STREAM.adds) * (streams == 1)
-    for chunk in range(s * chunks // streams, (s + 1) * chunks // streams):
-        put_int(products, GRADIENT.adds, adds)
-        one_chunk(block, inputs, grads, products, group, chunk, first, stop, worker)
-        adds = 1
+    def stream(block: int, part: int, worker: int) -> None:
+        """Sum over some chunks for a range of output channels, all by one thread.
+
+        The three kernels are told what they would be told each, in blocks behind what they
+        work in; what differs from chunk to chunk is put there.
+        """
+        ranges, streams = get_int(block, STREAM.ranges), get_int(block, STREAM.streams)
+        r, rest = part % ranges, part // ranges
+        s, group = rest % streams, rest // streams
+        inputs = get_int(block, SCRATCH) + (worker + 1) * get_int(block, STREAM.each)
+        inputs -= 3 * ALONE_BYTES
+        grads, products = inputs + ALONE_BYTES, inputs + 2 * ALONE_BYTES
+        tell(block, get_int(block, STREAM.inputs), get_int(block, STREAM.input_words), inputs)
+        tell(block, get_int(block, STREAM.grads), get_int(block, STREAM.grad_words), grads)
+        tell(block, get_int(block, STREAM.products), get_int(block, STREAM.product_words), products)
+        first = r * get_int(block, STREAM.vectors)
+        stop = min(first + get_int(block, STREAM.vectors), get_int(block, STREAM.output_parts))
+        limit(block, grads, products, first, stop, worker)
+        squares = watch(block, inputs, grads, first, worker)
+        if streams > 1:
+            sums = get_int(block, STREAM.sums_at) + s * get_int(block, STREAM.sums)
+            put_int(products, OUT, get_int(block, SCRATCH) + sums + first_row(block, first))
+        chunks, adds = get_int(block, STREAM.chunks), get_int(block, STREAM.adds) * (streams == 1)
+        fold(block, squares, part, False)
+        for chunk in range(s * chunks // streams, (s + 1) * chunks // streams):
+            put_int(products, GRADIENT.adds, adds)
+            one_chunk(block, inputs, grads, products, group, chunk, first, stop, worker)
+            fold(block, squares, part, True)
+            adds = 1
+
+    return stream
+
+
+def _fold(dtype: str) -> Any:
+    get, put = getter(dtype), setter(dtype)
+    get_sum, put_sum = getter("float64"), setter("float64")
+
+    @njit
+    def fold(block: int, squares: int, part: int, adds: bool) -> None:
+        """Add a chunk's sums of squares to those of a part, or begin with none of either."""
+        count = get_int(block, STREAM.of_part)
+        sums = get_int(block, SCRATCH) + get_int(block, STREAM.norms) + 8 * part * count
+        for i in range(count):
+            put_sum(sums, i, get_sum(sums, i) + get(squares, i) if adds else 0.0)
+            put(squares, i, 0.0)
+
+    return fold
 
 
 @njit

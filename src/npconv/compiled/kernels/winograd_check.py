@@ -7,6 +7,7 @@ channels at once; where that is not enough, FLAGS says so, and Python looks clos
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from numba import njit
@@ -15,58 +16,64 @@ from npconv.compiled.blocks import FIRST, FLAGS
 from npconv.compiled.kernels import winograd_norms
 from npconv.compiled.kernels.lanes import Lanes
 from npconv.compiled.kernels.loops import repeated
-from npconv.compiled.kernels.memory import I64, KINDS, emitted, get_int, getter, store_shared
+from npconv.compiled.kernels.memory import I64, KINDS, emitted, get_int, store_shared
 from npconv.compiled.registers import ITEMSIZES
 from npconv.compiled.winograd_words import CHECK
 
 # A little less than what `npconv.trust` allows: the rest is for roundings of these sums.
 ALLOWED = 1.9
-ROWS = 4  # of pixels whose sums are formed together: one sum alone waits for itself
+TOGETHER = 4  # sums that are formed side by side: one alone waits for itself
 
 
 def make(what: str, dtype: str) -> Callable[..., None]:
-    """Make the check of an ``image``, the ``norms`` of operands, or a ``gradient``'s check."""
-    if what == "image":
-        return _image(dtype)
-    return winograd_norms.norms(dtype) if what == "norms" else winograd_norms.gradient(dtype)
+    """Make the check of an ``image``, or of a ``gradient``."""
+    return _image(dtype) if what == "image" else winograd_norms.gradient(dtype)
 
 
 def weighted(lanes: Lanes, dtype: str) -> Any:
-    """Make ``(x, of_row, rows, of_channel, weights, channels, count)``, the largest sum.
+    """Make ``(x, of_channel, weights, channels, count)``, the largest sum.
 
-    Pixel by pixel, of up to `ROWS` rows of ``count`` each, over the channels: of magnitudes
-    times weights.
+    Pixel by pixel, of ``count`` of them, over the channels: of magnitudes times weights. As
+    many sums as there are lanes, each of every so-manieth channel, then halves onto halves:
+    so the bits are those of `winograd_watch`, whose lanes are the channels.
     """
+    many = lanes.count
 
-    def emit(
-        builder: Any, x: Any, of_row: Any, rows: Any,
-        of_channel: Any, weights: Any, channels: Any, count: Any,
-    ) -> Any:  # fmt: skip
-        masks, places = [], []
-        for i in range(ROWS):
-            there = builder.icmp_signed("<", I64(i), rows)
-            masks.append(lanes.first(builder, builder.select(there, count, I64(0))))
-            places.append(builder.add(x, builder.mul(of_row, I64(i))))
+    def emit(builder: Any, x: Any, of_channel: Any, weights: Any, channels: Any, count: Any) -> Any:
+        mask, last = lanes.first(builder, count), builder.sub(channels, I64(1))
 
-        def add(step: Any, held: list[Any]) -> list[Any]:
-            weight = lanes.load_number(builder, weights, builder.mul(step, I64(lanes.itemsize)))
-            offset = builder.mul(step, of_channel)
+        def add(first: Any, held: list[Any], *, some: bool) -> list[Any]:
             new = []
-            for mask, place, total in zip(masks, places, held, strict=True):
-                pixels = lanes.magnitude(builder, lanes.load_some(builder, mask, place, offset))
+            for i, total in enumerate(held):
+                channel = builder.add(first, I64(i))
+                there = builder.icmp_signed("<=", channel, last)
+                channel = builder.select(there, channel, last) if some else channel
+                offset = builder.mul(channel, I64(lanes.itemsize))
+                weight = lanes.load_number(builder, weights, offset)
+                weight = builder.select(there, weight, lanes.zero) if some else weight
+                place = builder.mul(channel, of_channel)
+                pixels = lanes.magnitude(builder, lanes.load_some(builder, mask, x, place))
                 new.append(lanes.fma(builder, pixels, weight, total))
             return new
 
-        first, *others = repeated(builder, channels, [lanes.zero] * ROWS, add)
-        for other in others:
-            first = lanes.larger(builder, other, first)
-        return lanes.largest(builder, first)
+        whole = builder.sdiv(channels, I64(many))
+        sums = repeated(
+            builder, whole, [lanes.zero] * many,
+            lambda step, held: add(builder.mul(step, I64(many)), held, some=False),
+        )  # fmt: skip
+        first = builder.mul(whole, I64(many))
+        rest = builder.zext(builder.icmp_signed("<", first, channels), I64)
+        sums = repeated(builder, rest, sums, lambda _, held: add(first, held, some=True))
+        while len(sums) > 1:
+            half = len(sums) // 2
+            sums = [builder.fadd(a, b) for a, b in zip(sums[:half], sums[half:], strict=True)]
+        return lanes.largest(builder, sums[0])
 
-    return emitted(emit, 7, KINDS[dtype][0])
+    return emitted(emit, 5, KINDS[dtype][0])
 
 
 def _image(dtype: str) -> Callable[..., None]:
-    frame, held = _frame(dtype), _held(dtype)
+    frame, held = _frame(dtype), holder(dtype)
 
     def image(block: int, part: int, worker: int) -> None:
         """Compare what strays meet with what the result holds, for a group of an image.
@@ -99,13 +106,12 @@ def _frame(dtype: str) -> Any:
     sums, count, item = weighted(lanes, dtype), lanes.count, ITEMSIZES[dtype]
 
     @njit
-    def across(block: int, row: int, rows: int, seen: int, first: int, stop: int) -> Any:
-        """Find the largest sum of some rows, from one column to another."""
+    def across(block: int, row: int, seen: int, first: int, stop: int) -> Any:
+        """Find the largest sum of a row, from one column to another."""
         of_channel, C = get_int(block, CHECK.x_channel), get_int(block, CHECK.C)
-        of_row, largest = get_int(block, CHECK.x_row), 0.0
+        largest = 0.0
         for j in range(first, stop, count):
-            some = min(count, stop - j)
-            one = sums(row + j * item, of_row, rows, of_channel, seen, C, some)
+            one = sums(row + j * item, of_channel, seen, C, min(count, stop - j))
             largest = max(largest, one)
         return largest
 
@@ -115,36 +121,71 @@ def _frame(dtype: str) -> Any:
         first, stop = get_int(block, CHECK.first_column), get_int(block, CHECK.stop_column)
         inner, outer = get_int(block, CHECK.inner_column), get_int(block, CHECK.outer_column)
         above, below = get_int(block, CHECK.inner_row), get_int(block, CHECK.outer_row)
-        largest, h = 0.0, first_row
-        while h < stop_row:
-            inside = above <= h < below
-            end = below if inside else above if h < above else stop_row
-            rows, row = min(ROWS, end - h, stop_row - h), x + h * get_int(block, CHECK.x_row)
-            if inside:
-                left = across(block, row, rows, seen, first, inner)
-                largest = max(largest, left, across(block, row, rows, seen, outer, stop))
+        largest = 0.0
+        for h in range(first_row, stop_row):
+            row = x + h * get_int(block, CHECK.x_row)
+            if above <= h < below:
+                left = across(block, row, seen, first, inner)
+                largest = max(largest, left, across(block, row, seen, outer, stop))
             else:
-                largest = max(largest, across(block, row, rows, seen, first, stop))
-            h += rows
+                largest = max(largest, across(block, row, seen, first, stop))
         return largest
 
     return frame
 
 
-def _held(dtype: str) -> Any:
-    get, item = getter(dtype), ITEMSIZES[dtype]
+def products(lanes: Lanes, dtype: str) -> Any:
+    """Make ``(x, of_channel, w, of_kernel, channels, count)``, a sum of products.
+
+    Over the channels: of the magnitudes of ``count`` pixels, at most a vector, with as many
+    of the kernel's.
+    """
+
+    def emit(
+        builder: Any, x: Any, of_channel: Any, w: Any, of_kernel: Any, channels: Any, count: Any
+    ) -> Any:
+        mask = lanes.first(builder, count)
+
+        def term(channel: Any, held: Any) -> Any:
+            pixels = lanes.load_some(builder, mask, x, builder.mul(channel, of_channel))
+            taps = lanes.load_some(builder, mask, w, builder.mul(channel, of_kernel))
+            return lanes.fma(builder, lanes.magnitude(builder, pixels), taps, held)
+
+        def some(step: Any, held: list[Any]) -> list[Any]:
+            first = builder.mul(step, I64(TOGETHER))
+            return [term(builder.add(first, I64(i)), one) for i, one in enumerate(held)]
+
+        steps = builder.sdiv(channels, I64(TOGETHER))
+        first, *others = repeated(builder, steps, [lanes.zero] * TOGETHER, some)
+        for other in others:
+            first = builder.fadd(first, other)
+        whole = builder.mul(steps, I64(TOGETHER))
+        rest = repeated(
+            builder, builder.sub(channels, whole), [first],
+            lambda step, held: [term(builder.add(whole, step), held[0])],
+        )  # fmt: skip
+        return lanes.total(builder, rest[0])
+
+    return emitted(emit, 6, KINDS[dtype][0])
+
+
+def holder(dtype: str) -> Any:
+    """Make ``(block, x, seen, needed)``, whether an image's result holds that much."""
+    lanes = Lanes(dtype)
+    sums, count, item = products(lanes, dtype), lanes.count, ITEMSIZES[dtype]
 
     @njit
     def sum_at(block: int, x: int, w: int, p: int, q: int) -> Any:
-        R, S = get_int(block, CHECK.R), get_int(block, CHECK.S)
+        R, S, C = get_int(block, CHECK.R), get_int(block, CHECK.S), get_int(block, CHECK.C)
         h, first = p - get_int(block, CHECK.top), q - get_int(block, CHECK.left)
-        total = 0.0
-        for c in range(get_int(block, CHECK.C)):
-            for r in range(max(0, -h), min(R, get_int(block, CHECK.H) - h)):
-                row = x + c * get_int(block, CHECK.x_channel)
-                row += (h + r) * get_int(block, CHECK.x_row)
-                for s in range(max(0, -first), min(S, get_int(block, CHECK.W) - first)):
-                    total += abs(get(row, first + s)) * get(w, (c * R + r) * S + s)
+        stop, total = min(S, get_int(block, CHECK.W) - first), 0.0
+        for r in range(max(0, -h), min(R, get_int(block, CHECK.H) - h)):
+            row = x + (h + r) * get_int(block, CHECK.x_row) + first * item
+            for s in range(max(0, -first), stop, count):
+                total += sums(
+                    row + s * item, get_int(block, CHECK.x_channel),
+                    w + (r * S + s) * item, R * S * item, C, min(count, stop - s),
+                )  # fmt: skip
         return total
 
     @njit
@@ -154,6 +195,8 @@ def _held(dtype: str) -> Any:
         w = seen + get_int(block, CHECK.C) * item
         if needed <= 0:
             return True
+        if not needed < inf:  # what is as much as this sum is not known
+            return False
         for i in range(9):
             # From the middle outwards.
             j = (i + 4) % 9

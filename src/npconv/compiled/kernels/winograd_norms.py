@@ -1,12 +1,13 @@
 """Whether a kernel's gradient can be trusted: norms of the operands' channels, as `npconv.trust`.
 
-The norms are found channel by channel, and then held against what one element of the
-gradient is a sum of.
+Squares are summed channel by channel while operands are transformed; here norms are held
+against what one element of the gradient is a sum of.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf, sqrt
 from typing import Any
 
 from numba import njit
@@ -14,15 +15,7 @@ from numba import njit
 from npconv.compiled.blocks import FIRST, FLAGS, SCRATCH, SECOND
 from npconv.compiled.kernels.lanes import Lanes
 from npconv.compiled.kernels.loops import repeated
-from npconv.compiled.kernels.memory import (
-    I64,
-    KINDS,
-    emitted,
-    get_int,
-    getter,
-    setter,
-    store_shared,
-)
+from npconv.compiled.kernels.memory import I64, KINDS, emitted, get_int, getter, store_shared
 from npconv.compiled.registers import ITEMSIZES
 from npconv.compiled.winograd_words import CHECK
 
@@ -68,70 +61,38 @@ def products(lanes: Lanes, dtype: str) -> Any:
     return emitted(emit, 3, KINDS[dtype][0])
 
 
-def norms(dtype: str) -> Callable[..., None]:
-    """Make the sums of squares of one channel, first of the inputs, then of the gradients."""
-    add, put, item = products(Lanes(dtype), dtype), setter("float64"), ITEMSIZES[dtype]
-
-    @njit
-    def norm(x: int, N: int, of_image: int, rows: int, of_row: int, width: int) -> Any:
-        total = 0.0
-        for n in range(N):
-            image = x + n * of_image
-            if width * item == of_row:
-                total += add(image, image, rows * width)
-            else:
-                for h in range(rows):
-                    total += add(image + h * of_row, image + h * of_row, width)
-        return total
-
-    @njit
-    def of_channel(block: int, number: int) -> Any:
-        C, N = get_int(block, CHECK.C), get_int(block, CHECK.N)
-        channels = C + get_int(block, CHECK.K)
-        g, c = number // channels, number % channels
-        if c < C:
-            left, first = get_int(block, CHECK.first_column), get_int(block, CHECK.first_row)
-            of_row = get_int(block, CHECK.x_row)
-            x = get_int(block, FIRST) + get_int(block, CHECK.x_at) + first * of_row + left * item
-            x += g * get_int(block, CHECK.x_group) + c * get_int(block, CHECK.x_channel)
-            rows, width = (
-                get_int(block, CHECK.stop_row) - first,
-                get_int(block, CHECK.stop_column) - left,
-            )
-            return norm(x, N, get_int(block, CHECK.x_image), rows, of_row, width)
-        y = get_int(block, SECOND) + get_int(block, CHECK.y_at)
-        y += g * get_int(block, CHECK.y_group) + (c - C) * get_int(block, CHECK.y_channel)
-        rows, width = get_int(block, CHECK.P), get_int(block, CHECK.Q)
-        of_row = get_int(block, CHECK.y_row)
-        return norm(y, N, get_int(block, CHECK.y_image), rows, of_row, width)
-
-    def channels_of(block: int, part: int, worker: int) -> None:
-        if not get_int(block, FLAGS):
-            return
-        each, to = get_int(block, CHECK.channels), get_int(block, CHECK.norms)
-        count = get_int(block, CHECK.G) * (get_int(block, CHECK.C) + get_int(block, CHECK.K))
-        for number in range(part * each, min((part + 1) * each, count)):
-            put(get_int(block, SCRATCH) + to, number, of_channel(block, number))
-
-    return channels_of
-
-
 _get = getter("float64")
 
 
 @njit
-def _most(norms: int, count: int) -> Any:
-    """Find the largest norm, NaN above all."""
+def _norm(block: int, group: int, r: int, number: int) -> Any:
+    """Add up what the streams have summed, in their order, for one number of a range."""
+    streams, ranges = get_int(block, CHECK.streams), get_int(block, CHECK.ranges)
+    norms = get_int(block, SCRATCH) + get_int(block, CHECK.norms)
+    total = 0.0
+    for s in range(streams):
+        part = (group * streams + s) * ranges + r
+        total += _get(norms, part * get_int(block, CHECK.of_part) + number)
+    return total
+
+
+@njit
+def _most(block: int, group: int, inputs: int, count: int) -> Any:
+    """Find the largest norm of all inputs or outputs, NaN above all."""
     best, where = 0.0, 0
+    of_range, behind = get_int(block, CHECK.of_range), get_int(block, CHECK.of_inputs)
     for c in range(count):
-        total = _get(norms, c)
+        if inputs:  # which every range has
+            total = _norm(block, group, 0, c)
+        else:
+            total = _norm(block, group, c // of_range, behind + c % of_range)
         if not total <= best:
             best, where = total, c
     return where, best
 
 
 def gradient(dtype: str) -> Callable[..., None]:
-    """Make the check of one group, behind `norms`."""
+    """Make the check of one group, behind the sums of squares of `winograd_watch`."""
     met = _met(dtype)
 
     def check(block: int, part: int, worker: int) -> None:
@@ -139,17 +100,15 @@ def gradient(dtype: str) -> Callable[..., None]:
         flags = get_int(block, FLAGS)
         if not flags:
             return
-        C, K = get_int(block, CHECK.C), get_int(block, CHECK.K)
-        of = get_int(block, SCRATCH) + get_int(block, CHECK.norms) + 8 * part * (C + K)
-        c, of_x = _most(of, C)
-        k, of_dy = _most(of + 8 * C, K)
+        c, of_x = _most(block, part, 1, get_int(block, CHECK.C))
+        k, of_dy = _most(block, part, 0, get_int(block, CHECK.K))
         x, dy = get_int(block, FIRST), get_int(block, SECOND)
         x += get_int(block, CHECK.x_at) + part * get_int(block, CHECK.x_group)
         dy += get_int(block, CHECK.y_at) + part * get_int(block, CHECK.y_group)
         x += c * get_int(block, CHECK.x_channel)
         dy += k * get_int(block, CHECK.y_channel)
-        held = met(block, x, dy) * ALLOWED
-        if not of_x * of_dy <= held * held:
+        needed = sqrt(of_x * of_dy) / ALLOWED
+        if not needed < inf or not met(block, x, dy, needed):
             store_shared(flags, 0, 1)
 
     return check
@@ -159,19 +118,24 @@ def _met(dtype: str) -> Any:
     add, item = products(Lanes(dtype), dtype), ITEMSIZES[dtype]
 
     @njit
-    def met(block: int, x: int, dy: int) -> Any:
-        """Sum magnitudes of products that reach the kernel's middle element."""
+    def met(block: int, x: int, dy: int, needed: float) -> Any:
+        """Say whether products that reach the kernel's middle element are as much as needed.
+
+        Their magnitudes; mostly some images have enough of them.
+        """
         H, W, total = get_int(block, CHECK.H), get_int(block, CHECK.W), 0.0
         above = get_int(block, CHECK.R) // 2 - get_int(block, CHECK.top)
         before = get_int(block, CHECK.S) // 2 - get_int(block, CHECK.left)
         first, stop = max(0, -before), min(get_int(block, CHECK.Q), W - before)
         for n in range(get_int(block, CHECK.N)):
+            if needed <= total:
+                return True
             for p in range(max(0, -above), min(get_int(block, CHECK.P), H - above)):
                 row = dy + n * get_int(block, CHECK.y_image) + p * get_int(block, CHECK.y_row)
                 seen = x + n * get_int(block, CHECK.x_image)
                 seen += (p + above) * get_int(block, CHECK.x_row)
                 if first < stop:
                     total += add(row + first * item, seen + (first + before) * item, stop - first)
-        return total
+        return needed <= total
 
     return met

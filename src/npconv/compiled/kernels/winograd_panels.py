@@ -24,6 +24,7 @@ from npconv.compiled.kernels.winograd_parts import (
     turn_in,
     turn_out,
 )
+from npconv.compiled.kernels.winograd_watch import Watch, nothing
 from npconv.compiled.registers import block_rows
 from npconv.compiled.winograd_words import WORDS
 
@@ -69,37 +70,40 @@ def row_layer(lanes: Lanes) -> Any:
     def lay(
         x: int, of_channel: int, last: int, width: int, start: int, pixels: int, to: int
     ) -> None:
-        """Lay ``pixels`` pixels from ``start`` on, zeros where there are none."""
-        for j in range(0, pixels, count):
-            here = start + j
-            first, stop = max(0, -here), min(count, width - here)
-            if first < stop:
-                turn(x + here * item, of_channel, last, first, stop, to + j * nbytes)
-            else:
-                zeros(to + j * nbytes, count)
+        """Lay ``pixels`` pixels from ``start`` on, zeros where there are none.
+
+        Vectors begin with the first pixel that is there: so fewer of them hold a row and its
+        padding, and mostly they lie within lines of the cache.
+        """
+        j = min(max(0, -start), pixels)
+        zeros(to, j)
+        while j < pixels and start + j < width:
+            stop = min(count, width - start - j)
+            turn(x + (start + j) * item, of_channel, last, stop, to + j * nbytes)
+            j += count
+        if j < pixels:
+            zeros(to + j * nbytes, pixels - j)
 
     return lay
 
 
-def transformer(lanes: Lanes, h: Matrix, w: Matrix, m_h: int, m_w: int) -> Any:
+def transformer(
+    lanes: Lanes, h: Matrix, w: Matrix, m_h: int, m_w: int, watch: Watch = nothing
+) -> Any:
     """Make the function that transforms tiles by these matrices, in steps of ``m``."""
-    lay, zeros = row_layer(lanes), fill_zeros(lanes)
-    one = tile_in(lanes, h, w)
-    count, nbytes = lanes.count, lanes.nbytes
-    t_h, beyond = len(h[0]), len(w[0]) - m_w
+    fill = strip_filler(lanes, len(h[0]), m_h, watch.look)
+    one, judge = tile_in(lanes, h, w), watch.judge
+    nbytes, t_h, beyond = lanes.nbytes, len(h[0]), len(w[0]) - m_w
 
     @njit
     def transform(block: int, panel: int, c: int, stop_c: int, v: int, worker: int) -> None:
         """Transform vectors ``c .. stop_c - 1`` of a panel's channels."""
         group, first, stop = bounds(block, panel)
         strip = own_memory(block, worker) + get_int(block, WORDS.strip)
-        of_slot, of_channel = get_int(block, WORDS.strip_row), get_int(block, WORDS.x_channel)
+        of_slot = get_int(block, WORDS.strip_row)
         v_tile, v_element = get_int(block, WORDS.v_tile), get_int(block, WORDS.v_element)
-        height, width = get_int(block, WORDS.H), get_int(block, WORDS.W)
         for channels in range(c, stop_c):
-            last = min(count, get_int(block, WORDS.C) - channels * count) - 1
-            x = get_int(block, get_int(block, WORDS.operand)) + get_int(block, WORDS.x_at)
-            x += group * get_int(block, WORDS.x_group) + channels * count * of_channel
+            log = begun = own_memory(block, worker)  # where products will be
             tile = first
             while tile < stop:
                 image, row, column, run = place(block, tile)
@@ -107,24 +111,52 @@ def transformer(lanes: Lanes, h: Matrix, w: Matrix, m_h: int, m_w: int) -> Any:
                 whole = run == get_int(block, WORDS.columns)
                 known = row > 0 and whole and tile - run >= first
                 run = min(run, stop - tile)
-                for i in range(t_h - m_h if known else 0, t_h):
-                    h = m_h * row + i - get_int(block, WORDS.top)
-                    slot = strip + (m_h * row + i) % t_h * of_slot
-                    pixels = m_w * run + beyond
-                    if h < 0 or h >= height:
-                        zeros(slot, pixels)
-                    else:
-                        here = x + image * get_int(block, WORDS.x_image)
-                        here += h * get_int(block, WORDS.x_row)
-                        left = m_w * column - get_int(block, WORDS.left)
-                        lay(here, of_channel, last, width, left, pixels, slot)
+                start, pixels = m_w * column - get_int(block, WORDS.left), m_w * run + beyond
+                log = fill(
+                    block, group, image, channels, row, known, start, pixels, strip, log,
+                )  # fmt: skip
                 to = v + (tile - first) * v_tile + channels * nbytes
                 for i in range(run):
                     from_ = strip + i * m_w * nbytes
                     one(from_, of_slot, m_h * row % t_h, to + i * v_tile, v_element)
                 tile += run
+                if tile == stop or tile % get_int(block, WORDS.an_image) == 0:
+                    judge(block, group, image, channels, begun, log)
+                    begun = log
 
     return transform
+
+
+def strip_filler(lanes: Lanes, t_h: int, m_h: int, look: Any) -> Any:
+    """Make the function that lays the rows of one row of tiles, in turn, into a strip."""
+    lay, zeros, count = row_layer(lanes), fill_zeros(lanes), lanes.count
+
+    @njit
+    def fill(
+        block: int, group: int, image: int, channels: int,
+        row: int, known: int, start: int, pixels: int, strip: int, log: int,
+    ) -> Any:  # fmt: skip
+        """Lay rows of some channels of an image that are not known already."""
+        height, width = get_int(block, WORDS.H), get_int(block, WORDS.W)
+        of_channel = get_int(block, WORDS.x_channel)
+        last = min(count, get_int(block, WORDS.C) - channels * count) - 1
+        x = get_int(block, get_int(block, WORDS.operand)) + get_int(block, WORDS.x_at)
+        x += group * get_int(block, WORDS.x_group) + channels * count * of_channel
+        x += image * get_int(block, WORDS.x_image)
+        for i in range(t_h - m_h if known else 0, t_h):
+            h = m_h * row + i - get_int(block, WORDS.top)
+            slot = strip + (m_h * row + i) % t_h * get_int(block, WORDS.strip_row)
+            if h < 0 or h >= height:
+                zeros(slot, pixels)
+                continue
+            here = x + h * get_int(block, WORDS.x_row)
+            lay(here, of_channel, last, width, start, pixels, slot)
+            # Rows that also belong to the tiles above have been seen with these.
+            if row == 0 or i >= t_h - m_h:
+                log = look(block, group, channels, last, h, start, pixels, slot, log)
+        return log
+
+    return fill
 
 
 def multiplier(lanes: Lanes, f: Filters) -> Any:

@@ -72,17 +72,15 @@ def transformed(
 
 
 def turn_in(lanes: Lanes) -> Any:
-    """Make ``(x, of_channel, last, first, stop, to)``: pixels of some channels, channel-last.
+    """Make ``(x, of_channel, last, stop, to)``: pixels of some channels, channel-last.
 
-    From each channel, one vector of a row from ``x`` on; of its lanes only ``first .. stop -
-    1`` exist, the others are zeros. Behind channel ``last`` it is repeated. Writes one vector
+    From each channel, one vector of a row from ``x`` on; of its lanes only the first ``stop``
+    exist, the others are zeros. Behind channel ``last`` it is repeated. Writes one vector
     of channels for each pixel.
     """
 
-    def emit(
-        builder: Any, x: Any, of_channel: Any, last: Any, first: Any, stop: Any, to: Any
-    ) -> None:
-        mask = lanes.mask(builder, first, stop)
+    def emit(builder: Any, x: Any, of_channel: Any, last: Any, stop: Any, to: Any) -> None:
+        mask = lanes.first(builder, stop)
         rows = []
         for i in range(lanes.count):
             within = builder.icmp_signed("<", I64(i), last)
@@ -92,7 +90,7 @@ def turn_in(lanes: Lanes) -> Any:
         for i, pixel in enumerate(lanes.transposed(builder, rows)):
             lanes.store(builder, pixel, to, i * lanes.nbytes)
 
-    return emitted(emit, 6)
+    return emitted(emit, 5)
 
 
 def fill_zeros(lanes: Lanes) -> Any:
