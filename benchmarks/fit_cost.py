@@ -27,7 +27,7 @@ import npconv
 from npconv.algorithms import REGISTRY
 from npconv.bench.layers import LAYERS, OTHERS, Problem
 from npconv.bench.machine import machine
-from npconv.cost import Cost
+from npconv.cost import Cost, repeated
 from npconv.planner import Candidate
 from npconv.problem import ConvProblem, Direction
 from npconv.settings import ENGINES
@@ -124,18 +124,17 @@ def measure() -> list[dict[str, Any]]:
 def counts(candidate: Candidate, problem: ConvProblem, packed: bool) -> dict[str, list[int]]:
     """List what `npconv.cost.seconds` has rates for; the last is the run itself.
 
-    ``image`` is what the planner judges by, ``counts`` what was timed.
+    ``compared`` is what the planner judges by, ``counts`` what was timed.
     """
-    cut, cost, times = candidate.cut, candidate.cost, 1
+    cut, cost = candidate.cut, candidate.cost
     if cut is not None and (cut.images, cut.K, cut.C) != (problem.N, problem.K, problem.C):
-        cost, times = candidate.image, problem.N  # as planned: image by image, in tiles
-    return {"counts": _counted(cost, packed, times), "image": _counted(candidate.image, packed)}
+        cost = repeated(candidate.image, problem.N)  # as planned: image by image, in tiles
+    return {"counts": _counted(cost, packed), "compared": _counted(candidate.compared, packed)}
 
 
-def _counted(cost: Cost, packed: bool, times: int = 1) -> list[int]:
+def _counted(cost: Cost, packed: bool) -> list[int]:
     spared, numbers = (cost.packing.products, 0) if packed else (0, cost.packing.numbers)
-    found = cost.multiplications - spared, cost.bytes_moved, cost.calls, numbers
-    return [*(times * count for count in found), 1]
+    return [cost.multiplications - spared, cost.bytes_moved, cost.calls, numbers, 1]
 
 
 def recounted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -185,7 +184,7 @@ def judge(
     """
     cases: dict[tuple[str, str, bool], list[dict[str, Any]]] = {}
     for row in rows:
-        nanoseconds = float(np.dot(row["image"], rates[row["algorithm"], row["direction"]]))
+        nanoseconds = float(np.dot(row["compared"], rates[row["algorithm"], row["direction"]]))
         row["estimate"] = round(1e-6 * nanoseconds, 4)
         if REGISTRY[row["algorithm"]].engine in ("numpy", engine):
             cases.setdefault(_case(row), []).append(row)

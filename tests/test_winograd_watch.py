@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from npconv import trust
 from npconv.compiled import why_missing, winograd, winograd_gradient, winograd_steps
 from npconv.problem import ConvProblem, Direction
 from oracle import Array
@@ -79,20 +80,41 @@ def test_the_verdict_is_the_same_to_the_last_bit(padding: Any) -> None:
 
 @pytest.mark.parametrize("tiles", CUTS)
 def test_one_heavy_pixel_of_either_operand_is_flagged(tiles: int) -> None:
+    """It meets nothing but zeros, so nothing that the gradient holds is as heavy."""
     problem, data = ConvProblem.of(*SHAPES, padding=1), operands(*SHAPES, padding=1)
     with cut_otherwise(winograd_gradient, CHUNK_BYTES=1, FEW_TILES=tiles):
         for threads in (1, 2, 9):  # nine: ranges of output channels
             _, flags = prepared_run(problem, Direction.KERNEL_GRAD, data, threads, packed=True)
             assert not flags.any()
-        for operand in (data[0], data[2]):
+        for operand, other in ((data[0], data[2]), (data[2], data[0])):
             N, channels, height, width = operand.shape
-            for i, place in enumerate(np.ndindex(height, width)):
-                at = ((0, N - 1, i % N)[i % 3], (0, channels - 1, 7 * i % channels)[i % 3], *place)
-                was, operand[at] = operand[at], 1e8
+            for i, (h, w) in enumerate(np.ndindex(height, width)):
+                n, c = (0, N - 1, i % N)[i % 3], (0, channels - 1, 7 * i % channels)[i % 3]
+                around = n, slice(None), slice(max(h - 1, 0), h + 2), slice(max(w - 1, 0), w + 2)
+                was, met = operand[n, c, h, w], other[around].copy()
+                operand[n, c, h, w], other[around] = 1e8, 0
                 args = problem, Direction.KERNEL_GRAD, data, (1, 2, 9)[i % 3]
                 _, flags = prepared_run(*args, packed=True)
-                operand[at] = was
-                assert flags[0], at
+                operand[n, c, h, w], other[around] = was, met
+                assert flags[0], (n, c, h, w)
+
+
+def test_gradients_of_few_numbers_are_looked_at_closely() -> None:
+    """As behind a rectifier and a pooling: the product of all norms would be far too much."""
+    x, w = (64, 16, 8, 8), (16, 16, 3, 3)
+    problem, (a, kernel, dy) = ConvProblem.of(x, w, padding=1), operands(x, w, padding=1)
+    rng = np.random.default_rng(0)
+    for operand in (a, dy):
+        operand *= (rng.random(operand.shape) < 0.3) * rng.random((64, 16, 1, 1)) ** 8
+    of_x, of_dy = ((operand.astype("f8") ** 2).sum((0, 2, 3)) for operand in (a, dy))
+    seen, grad = np.abs(a[:, of_x.argmax()]), np.abs(dy[:, of_dy.argmax()])
+    padded = np.pad(seen, ((0, 0), (1, 1), (1, 1)))
+    held = [(padded[:, r : r + 8, s : s + 8] * grad).sum() for r in range(3) for s in range(3)]
+    assert np.sqrt(of_x.max() * of_dy.max()) / trust.ALLOWED_IN_KERNEL_GRAD > max(held)
+    for threads in (1, 2):
+        data = a, kernel, dy
+        _, flags = prepared_run(problem, Direction.KERNEL_GRAD, data, threads, packed=True)
+        assert not flags[0]
 
 
 def norms(problem: ConvProblem, data: Any, threads: int) -> tuple[Array, Array, bool]:

@@ -56,6 +56,16 @@ class Cost(NamedTuple):
     packing: Packing = Packing()
 
 
+def repeated(cost: Cost, images: int) -> Cost:
+    """Count for so many images what one takes: all but the kernel's packing, and the memory."""
+    products = cost.multiplications - cost.packing.products
+    return cost._replace(
+        multiplications=images * products + cost.packing.products,
+        bytes_moved=images * cost.bytes_moved,
+        calls=images * cost.calls,
+    )
+
+
 def seconds(
     name: str, direction: str, cost: Cost, dtype: np.dtype, *, packed: bool = False
 ) -> float:

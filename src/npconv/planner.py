@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 
 from npconv.algorithms import REGISTRY
 from npconv.algorithms.protocol import Algorithm, DType, Transforming
-from npconv.cost import Cost, Packing, seconds
+from npconv.cost import Cost, Packing, repeated, seconds
 from npconv.cutting import find_cut
 from npconv.errors import UnsupportedError, show
 from npconv.numbers import Numbers
@@ -38,19 +38,23 @@ THREADED_PRODUCTS_COMPILED = 200_000
 CAST_SECONDS = 2e-9
 # Beyond this many tiles, what they take together is not looked at more closely.
 MOST_TILES = 4096
+# Where an image is little work it is seldom alone: algorithms are compared by as many as make so
+# many products, and these at most. A single one would tell what a call takes, and a packing.
+FEW_PRODUCTS, FEW_IMAGES = 2**24, 4
 
 
 class Candidate(NamedTuple):
     """One algorithm's answer: its cost and cut, or why not.
 
-    ``time`` is estimated for a single image, whose tiles take ``image`` in all: N must not
-    change what is chosen.
+    The tiles of an image take ``image`` in all. ``time`` is what it takes out of a few, which
+    take ``compared``.
     ``too_large`` says that a larger workspace limit would make it able.
     """
 
     algorithm: Algorithm
     cost: Cost
     image: Cost
+    compared: Cost
     time: float
     cut: Cut | None
     workspace: int
@@ -255,10 +259,37 @@ def _ask(
                     f"workspace_limit={settings.workspace_limit:,}"
                 )
     image = _of_an_image(algorithm, problem, direction, dtype, cut)
-    time = seconds(name, direction.value, image, dtype, packed=packed)
+    images = _images_compared(problem, direction)
+    compared = _of_images(algorithm, inner, direction, dtype, image, images)
+    time = seconds(name, direction.value, compared, dtype, packed=packed) / images
     if numbers.result != dtype and not (is_native(algorithm) and algorithm.takes(*numbers)):
         time += CAST_SECONDS * _numbers_of(inner.one_image)
-    return Candidate(algorithm, cost, image, time, cut, workspace, refusal, too_large)
+    return Candidate(algorithm, cost, image, compared, time, cut, workspace, refusal, too_large)
+
+
+def _images_compared(problem: ConvProblem, direction: Direction) -> int:
+    """Say by how many images candidates are compared.
+
+    What one image gives must not depend on how many there are: so they are a few, always. A
+    kernel's gradient is one sum over all.
+    """
+    if direction is Direction.KERNEL_GRAD:
+        return max(problem.N, 1)
+    return max(1, min(FEW_PRODUCTS // max(problem.one_image.products, 1), FEW_IMAGES))
+
+
+def _of_images(
+    algorithm: Algorithm,
+    problem: ConvProblem,
+    direction: Direction,
+    dtype: DType,
+    image: Cost,
+    images: int,
+) -> Cost:
+    """Count for so many images. The compiled engine's kernels see all of them at once."""
+    if is_native(algorithm):
+        return algorithm.cost(problem._replace(N=images), direction, dtype)
+    return repeated(image, images)
 
 
 def _of_an_image(

@@ -19,6 +19,8 @@ Box: TypeAlias = tuple[slice, ...]
 
 # Elements along each axis of what is looked at in one go.
 PIECE = 64
+# Outputs of small images that are looked at together.
+TOGETHER = 2**11
 
 
 class Strays(NamedTuple):
@@ -81,11 +83,20 @@ def pieces(ranges: Iterable[tuple[int, int]]) -> Iterator[Box]:
     return product(*spread)
 
 
+def images_at_once(problem: ConvProblem) -> int:
+    """Say how many images a check of a kernel's gradient looks at together: a few small ones."""
+    if problem.padding_mode != "zeros":
+        return 1
+    return max(1, min(TOGETHER // max(problem.pixels, 1), max(problem.N, 1)))
+
+
 def check_bytes(problem: ConvProblem, direction: Direction, strays: Strays | None) -> int:
     """Bound the bytes of working arrays that the checks of `npconv.trust` take."""
     weights, inner = 3 * problem.G * problem.K * problem.C, padded_problem(problem)
     if strays is None:
-        looked_at = 4 * math.prod(min(PIECE, axis.out) for axis in inner.axes)
+        few = images_at_once(problem)
+        looked_at = 4 * few * math.prod(min(PIECE, axis.out) for axis in inner.axes)
+        looked_at += few * problem.G * (problem.K + 2 * problem.C)
         if problem.padding_mode != "zeros":  # the padded input is gathered piece by piece
             piece = math.prod(min(PIECE, axis.size) for axis in inner.axes)
             looked_at += 3 * problem.G * problem.C * piece

@@ -15,7 +15,7 @@ the strays from above, what the result holds from below, at a few positions.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ from npconv.numbers import Numbers
 from npconv.padding import gather, padded_problem
 from npconv.planner import Choice
 from npconv.problem import Array, ConvProblem, Direction
-from npconv.strays import Strays, pieces
+from npconv.strays import Strays, images_at_once, pieces
 from npconv.windows import im2col
 
 # How many times what the result holds may strays be. On dense data they are a third of it
@@ -89,11 +89,13 @@ def trusts_kernel_grad(choice: Choice, dy: Array, x: Array, dw: Array) -> bool:
     with np.errstate(all="ignore"):
         if not _finite(choice.numbers, dw):
             return False
-        images = [
-            (_Seen(image, problem.axes, problem.padding_mode), grad)
-            for image, grad in zip(problem.view_input(x), problem.view_output(dy), strict=True)
+        images, grads = problem.view_input(x), problem.view_output(dy)
+        few = images_at_once(problem)
+        batches = [
+            (_Seen(images[n : n + few], problem.axes, problem.padding_mode), grads[n : n + few])
+            for n in range(0, problem.N, few)
         ]
-        return _kernel_grad_keeps_bound(problem, images, dw)
+        return _kernel_grad_keeps_bound(problem, batches, dw)
 
 
 def _finite(numbers: Numbers, array: Array) -> bool:
@@ -105,7 +107,10 @@ def _finite(numbers: Numbers, array: Array) -> bool:
 
 
 class _Seen(NamedTuple):
-    """One image as the (inner) problem sees it: ``(G, C, *size)``, its padding mode resolved."""
+    """One image as the (inner) problem sees it: ``(G, C, *size)``, its padding mode resolved.
+
+    Or some, one behind the other.
+    """
 
     array: Array
     axes: tuple[Axis, ...]
@@ -176,37 +181,37 @@ def _held(problem: ConvProblem, image: _Seen, g: int, w: Array) -> Iterator[floa
 
 
 def _kernel_grad_keeps_bound(
-    problem: ConvProblem, images: Iterable[tuple[_Seen, Array]], dw: Array
+    problem: ConvProblem, batches: Sequence[tuple[_Seen, Array]], dw: Array
 ) -> bool:
     """Say whether a kernel gradient can be trusted.
 
     By the inequality of Cauchy and Schwarz no sum of products of an input channel with an
     output channel, shifted in whatever way, is more than the product of their norms. That
     bounds the strays; a few of the kernel's positions show what the result holds.
-    ``images`` gives the input and the outputs' gradient ``(G, K, *out)`` of each image.
+    ``batches`` give the inputs and the outputs' gradients ``(images, G, K, *out)`` of some.
     """
-    images = list(images)
     inner = padded_problem(problem)
     read = [axis.reads(0, axis.out) for axis in inner.axes]
     most = np.zeros((problem.G, problem.K, problem.C))
-    for image, dy in images:
-        boxes = pieces(read) if image.mode != "zeros" else [tuple(slice(*r) for r in read)]
-        squares = sum(_norms(image.read(box), 2) ** 2 for box in boxes)
-        most += _norms(dy, 2)[:, :, np.newaxis] * np.sqrt(squares)[:, np.newaxis]
+    for some, dy in batches:
+        boxes = pieces(read) if some.mode != "zeros" else [tuple(slice(*r) for r in read)]
+        squares = sum(_norms(some.read(box), 3) ** 2 for box in boxes)
+        most += np.einsum("ngk,ngc->gkc", _norms(dy, 3), np.sqrt(squares))
     g, k, c = (int(i) for i in np.unravel_index(most.argmax(), most.shape))
     needed = most[g, k, c] / ALLOWED_IN_KERNEL_GRAD
     if needed == 0 or needed <= _largest(dw, 0):
         return True
     channels = [
-        (image._replace(array=image.array[g, c : c + 1]), dy[g, k : k + 1]) for image, dy in images
+        (some._replace(array=some.array[:, g, c : c + 1]), dy[:, g, k : k + 1])
+        for some, dy in batches
     ]
     return any(
-        needed <= sum(_met(inner.axes, r, image, dy) for image, dy in channels)
+        needed <= sum(_met(inner.axes, r, *each) for each in channels)
         for r in product(*(_spread(axis.kernel, 3) for axis in inner.axes))
     )
 
 
-def _met(axes: Sequence[Axis], r: Sequence[int], image: _Seen, dy: Array) -> float:
+def _met(axes: Sequence[Axis], r: Sequence[int], some: _Seen, dy: Array) -> float:
     """Sum ``|x| |dy|`` over the outputs that see an element through kernel position ``r``."""
     total = 0.0
     for p in pieces((0, axis.out) for axis in axes):
@@ -217,7 +222,7 @@ def _met(axes: Sequence[Axis], r: Sequence[int], image: _Seen, dy: Array) -> flo
             inputs = one.reads(outputs.start, outputs.stop)
             tiles.append((one.tile((outputs.start, outputs.stop), inputs), slice(*inputs)))
         small, inputs = zip(*tiles, strict=True)
-        seen = im2col(image.read(inputs), small)
+        seen = im2col(some.read(inputs), small)
         index: tuple[Any, ...] = (..., *p)
         total += float(np.vdot(_magnitudes(seen), _magnitudes(dy[index])))
     return total

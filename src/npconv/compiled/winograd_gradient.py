@@ -28,6 +28,7 @@ from npconv.problem import ConvProblem
 CHUNK_BYTES, FEW_TILES, MOST_BYTES = 5 * 2**18, 64, 5 * 2**20
 # Output channels, and vectors of input channels, that are multiplied together: at most.
 ROWS, COLUMNS = 28, 4
+CLOSER_BYTES = 4 * 2**20  # of the check's sums, or it does without them
 
 
 class Chunks(NamedTuple):
@@ -51,6 +52,7 @@ class Chunks(NamedTuple):
     norms_at: int
     of_part: int  # numbers whose squares a part of a stream sums
     sums_at: int
+    closer_at: int  # room for the check, should it have to look closely; 0 for none
     total: int
 
 
@@ -78,10 +80,13 @@ def chunks(problem: ConvProblem, cut: Tiling, threads: int) -> Chunks:
     each = squares_at + whole_lines(of_part * cut.item) + 3 * ALONE_BYTES
     norms_at = threads * each
     sums_at = norms_at + whole_lines(8 * of_part * problem.G * streams * ranges)
+    closer_at = sums_at + whole_lines(partial_sums.nbytes(problem, cut.item, streams))
+    room = 8 * problem.G * problem.C * (problem.K + 1)
+    room = room if room <= CLOSER_BYTES else 0
     return Chunks(
         tiles, number, streams, ranges, vectors, v_tile, m_tile, rows, columns,
         -(-cut.inputs // columns), u_row, m_at, own_at, each, squares_at, norms_at,
-        of_part, sums_at, sums_at + partial_sums.nbytes(problem, cut.item, streams),
+        of_part, sums_at, closer_at if room else 0, closer_at + room,
     )  # fmt: skip
 
 
@@ -98,6 +103,7 @@ def prepare_gradient(
         check = check_words(problem, cut, x, dy, one)._replace(
             norms=of.norms_at, streams=of.streams, ranges=of.ranges, of_part=of.of_part,
             of_inputs=cut.inputs * cut.lanes, of_range=of.vectors * cut.lanes,
+            closer=of.closer_at,
         )  # fmt: skip
         steps.append(step(("winograd_check", "gradient", str(dtype)), check, problem.G))
     return Prepared(tuple(steps), of.total, threads)

@@ -191,6 +191,7 @@ class CheckWords(NamedTuple):
     of_part: int = 0
     of_inputs: int = 0
     of_range: int = 0
+    closer: int = 0  # where in scratch is room for a sum for each pair of channels
 
 
 # Room for the blocks of words that `alone` makes, or for each of those of `stream`.

@@ -15,7 +15,15 @@ from numba import njit
 from npconv.compiled.blocks import FIRST, FLAGS, SCRATCH, SECOND
 from npconv.compiled.kernels.lanes import Lanes
 from npconv.compiled.kernels.loops import repeated
-from npconv.compiled.kernels.memory import I64, KINDS, emitted, get_int, getter, store_shared
+from npconv.compiled.kernels.memory import (
+    I64,
+    KINDS,
+    emitted,
+    get_int,
+    getter,
+    setter,
+    store_shared,
+)
 from npconv.compiled.registers import ITEMSIZES
 from npconv.compiled.winograd_words import CHECK
 
@@ -61,7 +69,7 @@ def products(lanes: Lanes, dtype: str) -> Any:
     return emitted(emit, 3, KINDS[dtype][0])
 
 
-_get = getter("float64")
+_get, _put = getter("float64"), setter("float64")
 
 
 @njit
@@ -93,10 +101,10 @@ def _most(block: int, group: int, inputs: int, count: int) -> Any:
 
 def gradient(dtype: str) -> Callable[..., None]:
     """Make the check of one group, behind the sums of squares of `winograd_watch`."""
-    met = _met(dtype)
+    met, closer = _met_somewhere(dtype), _closer(dtype)
 
     def check(block: int, part: int, worker: int) -> None:
-        """Compare the largest norms with what one element holds."""
+        """Compare the largest norms with what one element holds; those of images, if need be."""
         flags = get_int(block, FLAGS)
         if not flags:
             return
@@ -105,27 +113,93 @@ def gradient(dtype: str) -> Callable[..., None]:
         x, dy = get_int(block, FIRST), get_int(block, SECOND)
         x += get_int(block, CHECK.x_at) + part * get_int(block, CHECK.x_group)
         dy += get_int(block, CHECK.y_at) + part * get_int(block, CHECK.y_group)
-        x += c * get_int(block, CHECK.x_channel)
-        dy += k * get_int(block, CHECK.y_channel)
-        needed = sqrt(of_x * of_dy) / ALLOWED
-        if not needed < inf or not met(block, x, dy, needed):
+        needed = sqrt(of_x * of_dy)
+        held = needed < inf and met(block, x, dy, c, k, needed)
+        if needed < inf and not held and get_int(block, CHECK.closer):
+            c, k, needed = closer(block, part, x, dy)
+            held = needed < inf and met(block, x, dy, c, k, needed)
+        if not held:
             store_shared(flags, 0, 1)
 
     return check
+
+
+def _closer(dtype: str) -> Any:
+    add, item = products(Lanes(dtype), dtype), ITEMSIZES[dtype]
+
+    @njit
+    def norm(row: int, rows: int, of_row: int, width: int) -> Any:
+        total = 0.0
+        for _ in range(rows):
+            total += add(row, row, width)
+            row += of_row
+        return sqrt(total)
+
+    @njit
+    def closer(block: int, group: int, x: int, dy: int) -> Any:
+        """Find the channels that images' products of norms add up to most for, and how much.
+
+        By the inequality of Cauchy and Schwarz that is no more than the product of norms over
+        all images, and much less where an image has what another one has not.
+        """
+        C, K = get_int(block, CHECK.C), get_int(block, CHECK.K)
+        sums = get_int(block, SCRATCH) + get_int(block, CHECK.closer)
+        sums += group * 8 * (C * K + C)
+        of_x, y_row = sums + 8 * C * K, get_int(block, CHECK.y_row)
+        h, x_row = get_int(block, CHECK.first_row), get_int(block, CHECK.x_row)
+        rows, left = get_int(block, CHECK.stop_row) - h, get_int(block, CHECK.first_column)
+        width = get_int(block, CHECK.stop_column) - left
+        for i in range(C * K):
+            _put(sums, i, 0.0)
+        for n in range(get_int(block, CHECK.N)):
+            here = x + n * get_int(block, CHECK.x_image) + h * x_row + left * item
+            there = dy + n * get_int(block, CHECK.y_image)
+            for c in range(C):
+                _put(of_x, c, norm(here + c * get_int(block, CHECK.x_channel), rows, x_row, width))
+            for k in range(K):
+                row = there + k * get_int(block, CHECK.y_channel)
+                of_dy = norm(row, get_int(block, CHECK.P), y_row, get_int(block, CHECK.Q))
+                for c in range(C):
+                    _put(sums, k * C + c, _get(sums, k * C + c) + of_dy * _get(of_x, c))
+        most, where = 0.0, 0
+        for i in range(C * K):
+            if not _get(sums, i) <= most:
+                most, where = _get(sums, i), i
+        return where % max(C, 1), where // max(C, 1), most
+
+    return closer
+
+
+def _met_somewhere(dtype: str) -> Any:
+    met = _met(dtype)
+
+    @njit
+    def somewhere(block: int, x: int, dy: int, c: int, k: int, most: float) -> Any:
+        """Say whether an element of the kernel holds enough: the middle one is asked first."""
+        x += c * get_int(block, CHECK.x_channel)
+        dy += k * get_int(block, CHECK.y_channel)
+        taps = get_int(block, CHECK.R) * get_int(block, CHECK.S)
+        held, i = False, 0
+        while i < taps and not held:
+            held = met(block, x, dy, (i + taps // 2) % taps, most / ALLOWED)
+            i += 1
+        return held
+
+    return somewhere
 
 
 def _met(dtype: str) -> Any:
     add, item = products(Lanes(dtype), dtype), ITEMSIZES[dtype]
 
     @njit
-    def met(block: int, x: int, dy: int, needed: float) -> Any:
-        """Say whether products that reach the kernel's middle element are as much as needed.
+    def met(block: int, x: int, dy: int, tap: int, needed: float) -> Any:
+        """Say whether products that reach an element of the kernel are as much as needed.
 
         Their magnitudes; mostly some images have enough of them.
         """
         H, W, total = get_int(block, CHECK.H), get_int(block, CHECK.W), 0.0
-        above = get_int(block, CHECK.R) // 2 - get_int(block, CHECK.top)
-        before = get_int(block, CHECK.S) // 2 - get_int(block, CHECK.left)
+        above = tap // get_int(block, CHECK.S) - get_int(block, CHECK.top)
+        before = tap % get_int(block, CHECK.S) - get_int(block, CHECK.left)
         first, stop = max(0, -before), min(get_int(block, CHECK.Q), W - before)
         for n in range(get_int(block, CHECK.N)):
             if needed <= total:
