@@ -105,7 +105,8 @@ def test_gradients_of_few_numbers_are_looked_at_closely() -> None:
     problem, (a, kernel, dy) = ConvProblem.of(x, w, padding=1), operands(x, w, padding=1)
     rng = np.random.default_rng(0)
     for operand in (a, dy):
-        operand *= (rng.random(operand.shape) < 0.3) * rng.random((64, 16, 1, 1)) ** 8
+        weights = (rng.random(operand.shape) < 0.3) * rng.random((64, 16, 1, 1)) ** 8
+        np.multiply(operand, weights, out=operand, casting="unsafe")
     of_x, of_dy = ((operand.astype("f8") ** 2).sum((0, 2, 3)) for operand in (a, dy))
     seen, grad = np.abs(a[:, of_x.argmax()]), np.abs(dy[:, of_dy.argmax()])
     padded = np.pad(seen, ((0, 0), (1, 1), (1, 1)))
