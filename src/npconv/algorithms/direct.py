@@ -91,9 +91,11 @@ class Direct:
         if not problem.products:
             return None
         turned = direction is Direction.INPUT_GRAD
-        # Beside holes, an element that meets padding alone is not packed; but it is a term.
-        if not turned and problem.spreads and not is_finite(w, threads):
-            return None
+        if not turned:
+            # An element that meets padding alone may not be packed; but it is a term.
+            leaves_out = problem.spreads or direct_packing.skips(problem, sum_bytes(w.dtype.name))
+            if leaves_out and not is_finite(w, threads):
+                return None
         return direct_packing.packer(problem, turned, w.dtype, w.strides, threads)(w)
 
     def whole_workspace(

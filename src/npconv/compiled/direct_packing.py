@@ -26,21 +26,24 @@ def packs_as_it_reads(problem: ConvProblem, itemsize: int) -> bool:
     return problem.N == 1 and layout(problem, itemsize).once
 
 
+def skips(problem: ConvProblem, itemsize: int) -> bool:
+    """Whether elements of the kernel are left out beside padding."""
+    return layout(problem, itemsize).skips
+
+
 @lru_cache(maxsize=1024)
 def packer(
     problem: ConvProblem, turned: bool, dtype: DType, strides: tuple[int, ...], threads: int
 ) -> Callable[[Array], Array | None]:
     """Make what packs a kernel of these strides, in bytes, with all that does not change.
 
-    What is made gives None for a kernel that is not finite, where it is turned, or where some
-    of it is left out beside padding.
+    What is made gives None for a kernel that is turned, and not finite.
     """
     posed, name = problem.turned if turned else problem, dtype.name
     lies = tuple(stride // dtype.itemsize for stride in strides)
     packing = prepare_packing(posed, turned, name, lies, threads)
     count, sums = packed_numbers(posed, sum_bytes(name)), np.dtype(SUMS.get(name, name))
-    judges = turned or layout(posed, sum_bytes(name)).skips
-    looks = judges and dtype.kind != "i"
+    looks = turned and dtype.kind != "i"
 
     def pack(kernel: Array) -> Array | None:
         packed = np.empty(count, sums)
