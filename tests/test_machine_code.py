@@ -8,8 +8,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 import npconv
@@ -115,3 +117,34 @@ def test_the_folder_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
     if os.name == "posix":
         assert machine_code.cache_folder().stat().st_mode & 0o077 == 0
     assert machine_code._read(machine_code.cache_folder() / "kernel.o") == b"code"
+
+
+def test_both_kinds_of_a_function_that_is_called_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A function of integers and of floats is two to LLVM, of libraries of one name to Numba."""
+    from numba import njit
+
+    from npconv.compiled.kernels.memory import get_int, put_int, setter
+
+    put_float = setter("float64")
+
+    @njit
+    def twice(number: Any) -> Any:
+        return number + number
+
+    def kernel(to: int) -> None:
+        put_int(to, 0, twice(get_int(to, 0)))
+        put_float(to, 1, twice(0.75))
+
+    module = ModuleType("npconv.compiled.kernels.both")
+    vars(module)["make"] = lambda: kernel
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setenv("NPCONV_CACHE", str(tmp_path))
+    for name, empty in (("_loaded", {}), ("_compiled", [])):  # of this process: as they were
+        monkeypatch.setattr(machine_code, name, empty)
+    run = machine_code.function(machine_code.address_of("both"), 1)
+    words, ignored = np.array([21, 0]), np.zeros(2, np.int64)
+    run(ignored.ctypes.data, ignored.ctypes.data + 8, words.ctypes.data)
+    assert words[0] == 42
+    assert words.view(np.float64)[1] == 1.5
