@@ -35,7 +35,7 @@ def _small_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def forget() -> None:
     batch_norm._run.cache_clear()
-    elementwise._run.cache_clear()
+    elementwise.in_chunks.cache_clear()
 
 
 def normals(shape: tuple[int, ...], dtype: str, seed: int = 0) -> Array:

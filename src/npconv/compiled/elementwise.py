@@ -14,42 +14,42 @@ from npconv.problem import Array
 
 def relu(x: Array) -> Array | None:
     """Replace negative numbers by zero; None where it cannot serve."""
-    run = _run("relu", x.size, x.dtype, threads())
-    if run is None or not (x.flags.c_contiguous and x.flags.aligned):
-        return None
-    y = np.empty(x.shape, x.dtype)
-    run.run(x, None, y, None)
-    return y
+    return _result("relu", x)
 
 
 def relu_of_sum(a: Array, b: Array) -> Array | None:
     """Do `relu` of ``a + b``, which is written nowhere; None where it cannot serve."""
-    run = _run("relu_of_sum", a.size, a.dtype, threads())
-    if run is None or a.shape != b.shape or a.dtype != b.dtype:
-        return None
-    if not all(each.flags.c_contiguous and each.flags.aligned for each in (a, b)):
-        return None
-    y = np.empty(a.shape, a.dtype)
-    run.run(a, b, y, None)
-    return y
+    return _result("relu_of_sum", a, b)
 
 
 def relu_grad(y: Array, dy: Array) -> Array | None:
     """Pass on gradients where outputs are not zero; None where it cannot serve."""
-    run = _run("relu_grad", y.size, y.dtype, threads())
-    if run is None or dy.dtype != y.dtype:
-        return None
-    if not (y.flags.c_contiguous and y.flags.aligned and dy.flags.c_contiguous):
-        return None
-    dx = np.empty(dy.shape, dy.dtype)
-    run.run(y, dy, dx, None)
-    return dx
+    return _result("relu_grad", y, dy)
 
 
-@lru_cache(maxsize=256)
-def _run(what: str, count: int, dtype: Any, threads: int) -> Prepared | None:
-    if not threads or count < FEW_IN_ALL or dtype.char not in "fd" or not dtype.isnative:
+def _result(what: str, first: Array, second: Array | None = None) -> Array | None:
+    if first.size < FEW_IN_ALL:
         return None
-    parts = -(-count // PART)
-    one = step(("elementwise", what, dtype.name), (count, PART), parts)
+    run = in_chunks("elementwise", what, first.size, first.dtype, threads())
+    if run is None or not _lies_in_one_piece(first):
+        return None
+    if second is not None and not (
+        second.shape == first.shape and second.dtype == first.dtype and _lies_in_one_piece(second)
+    ):
+        return None
+    result = np.empty(first.shape, first.dtype)
+    run.run(first, second, result, None)
+    return result
+
+
+def _lies_in_one_piece(array: Array) -> bool:
+    return array.flags.c_contiguous and array.flags.aligned
+
+
+@lru_cache(maxsize=1024)
+def in_chunks(module: str, what: str, count: int, dtype: Any, threads: int) -> Prepared | None:
+    """Prepare a kernel of numbers each by itself, for so many; None where it cannot serve."""
+    if not threads or not count or dtype.char not in "fd" or not dtype.isnative:
+        return None
+    one = step((module, what, dtype.name), (count, PART), -(-count // PART))
     return Prepared((one,), 0, threads if count >= FEW_FOR_TWO else 1)

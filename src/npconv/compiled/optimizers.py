@@ -7,13 +7,12 @@ are NumPy's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
-from npconv.compiled.channels import FEW_FOR_TWO, PART, threads
-from npconv.compiled.prepared import Prepared, address, step
+from npconv.compiled.channels import threads
+from npconv.compiled.elementwise import in_chunks
+from npconv.compiled.prepared import address
 from npconv.problem import Array
 
 
@@ -29,7 +28,7 @@ def descend(
 
     ``numbers`` are those of the rule, in the order of `npconv.compiled.kernels.optimizers`.
     """
-    run = _run(rule, parameter.size, parameter.dtype, threads())
+    run = in_chunks("optimizers", rule, parameter.size, parameter.dtype, threads())
     # A number of NumPy's own may have a dtype that takes part in the arithmetic.
     if run is None or not all(type(number) is float for number in numbers):
         return False
@@ -48,11 +47,3 @@ def descend(
     told = np.array(numbers)
     run.run(gradient, average, parameter, second, address(told))
     return True
-
-
-@lru_cache(maxsize=1024)
-def _run(rule: str, count: int, dtype: Any, threads: int) -> Prepared | None:
-    if not threads or not count or dtype.char not in "fd" or not dtype.isnative:
-        return None
-    one = step(("optimizers", rule, dtype.name), (count, PART), -(-count // PART))
-    return Prepared((one,), 0, threads if count >= FEW_FOR_TWO else 1)

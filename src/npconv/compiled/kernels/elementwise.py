@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from numba import njit
+
 from npconv.compiled.blocks import CALL_WORDS, FIRST, OUT, SECOND
 from npconv.compiled.kernels.channels import Rows, each_vector
 from npconv.compiled.kernels.memory import I64, emitted, get_int
@@ -15,6 +17,13 @@ from npconv.compiled.kernels.row_vectors import RowVectors
 from npconv.compiled.registers import ITEMSIZES
 
 COUNT, CHUNK = CALL_WORDS, CALL_WORDS + 1
+
+
+@njit
+def chunk_of(block: int, part: int, item: int) -> Any:
+    """Say how many bytes into every array a part's numbers begin, and how many there are."""
+    chunk = get_int(block, CHUNK)
+    return part * chunk * item, min(chunk, get_int(block, COUNT) - part * chunk)
 
 
 def make(what: str, dtype: str) -> Callable[..., None]:
@@ -44,8 +53,7 @@ def make(what: str, dtype: str) -> Callable[..., None]:
     write = emitted(emit, 4)
 
     def kernel(block: int, part: int, worker: int) -> None:
-        chunk = get_int(block, CHUNK)
-        first, count = part * chunk * item, min(chunk, get_int(block, COUNT) - part * chunk)
+        first, count = chunk_of(block, part, item)
         write(
             count,
             get_int(block, FIRST) + first,

@@ -10,13 +10,12 @@ from typing import Any
 
 from llvmlite import ir
 
-from npconv.compiled.blocks import BIAS, CALL_WORDS, FIRST, OUT, SCRATCH, SECOND
+from npconv.compiled.blocks import BIAS, FIRST, OUT, SCRATCH, SECOND
 from npconv.compiled.kernels.channels import Rows, each_vector
+from npconv.compiled.kernels.elementwise import chunk_of
 from npconv.compiled.kernels.memory import DOUBLE, I64, at, declared, emitted, get_int
 from npconv.compiled.kernels.row_vectors import RowVectors
 from npconv.compiled.registers import ITEMSIZES
-
-COUNT, CHUNK = CALL_WORDS, CALL_WORDS + 1
 
 
 def make(rule: str, dtype: str) -> Callable[..., None]:
@@ -40,8 +39,7 @@ def make(rule: str, dtype: str) -> Callable[..., None]:
     move = emitted(emit, 6)
 
     def kernel(block: int, part: int, worker: int) -> None:
-        chunk = get_int(block, CHUNK)
-        first, count = part * chunk * item, min(chunk, get_int(block, COUNT) - part * chunk)
+        first, count = chunk_of(block, part, item)
         move(
             count,
             get_int(block, SCRATCH),
