@@ -18,7 +18,13 @@ import numpy as np
 
 from npconv.algorithms import by_image
 from npconv.algorithms.protocol import DType, why_no_tables
-from npconv.compiled import direct, direct_counts, direct_gradient, direct_packing, why_missing
+from npconv.compiled import (
+    direct_counts,
+    direct_gradient,
+    direct_packing,
+    direct_words,
+    why_missing,
+)
 from npconv.compiled.direct_kernel import RawKernel
 from npconv.compiled.phases import RANK
 from npconv.compiled.prepared import Prepared, Strides, is_finite, run, strides_of, usable, written
@@ -57,8 +63,8 @@ class Direct:
         in_one_piece = tuple(math.prod(w[i + 1 :]) for i in range(len(w)))
         raw = RawKernel(in_one_piece, turned) if len(w) > 1 else None
         if turned:
-            return direct.prepare(problem.turned, dtype.name, y, x, threads, raw)
-        return direct.prepare(problem, dtype.name, x, y, threads, raw)
+            return direct_words.prepare(problem.turned, dtype.name, y, x, threads, raw)
+        return direct_words.prepare(problem, dtype.name, x, y, threads, raw)
 
     def pack_whole(
         self,

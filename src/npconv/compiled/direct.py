@@ -1,4 +1,4 @@
-"""Direct summation as the compiled engine runs it: which bands, which blocks, which tables."""
+"""Direct summation as the compiled engine runs it: which phases, bands and blocks."""
 
 from __future__ import annotations
 
@@ -11,20 +11,16 @@ import numpy as np
 
 from npconv.axis import Axis
 from npconv.compiled.bands import Band, band
-from npconv.compiled.direct_kernel import RawKernel, sources
 from npconv.compiled.direct_phases import find
 from npconv.compiled.kernels.words import DEPTH
-from npconv.compiled.phases import RANK, Phase, axes_of, phases
-from npconv.compiled.prepared import Prepared, Strides, address, step
-from npconv.compiled.registers import HEIGHTS, SUMS, accumulators, sum_bytes, vector_bytes
+from npconv.compiled.phases import Phase, phases
+from npconv.compiled.registers import HEIGHTS, accumulators, vector_bytes
 from npconv.phases import AxisPhase
-from npconv.problem import Array, ConvProblem
+from npconv.problem import ConvProblem
 
 # Outputs of a band: so many that what they share is read seldom, so few that it stays in the
 # cache. Numbers of a band, likewise.
 OUTPUTS, NUMBERS = {"broadcast": 168, "shifted": 480}, 2**17
-WORKER_WORD = 4  # of those that `words` makes
-PAGE = 4096  # bytes after which cache sets come again
 ROWS_A_SHARED = 3  # of a band, for each row of inputs that it shares with the next one
 CHANNELS_A_PART = 48  # or a band is read from the image too often
 
@@ -150,10 +146,10 @@ def layout(
     """
     lanes, flat = vector_bytes() // itemsize, flattened(problem)
     mode, found, skips = find(flat, lanes)  # the same however arrays lie, as kernels are packed
-    if as_it_lies:
-        found = found if flat is problem else tuple(phases(problem))
-    else:
+    if not as_it_lies:
         problem = flat
+    elif flat is not problem:
+        found = tuple(phases(problem))
     blocks = blocks_of(problem.K, lanes, mode)
     pieces = [pieces_of(problem, phase, mode, lanes, OUTPUTS[mode]) for phase in found]
     bands = problem.N * problem.G * bands_of(pieces)
@@ -173,25 +169,6 @@ def flattened(problem: ConvProblem) -> ConvProblem:
     if problem.rank > 1 and all(axis.is_plain for axis in problem.axes):
         return problem._replace(axes=(Axis(math.prod(problem.size), 1),))
     return problem
-
-
-def as_it_is_read(
-    problem: ConvProblem, x: Strides, y: Strides
-) -> tuple[ConvProblem, Strides, Strides]:
-    """Pose a problem along a single axis where it can be, and its arrays lie so."""
-    flat = flattened(problem)
-    if flat is problem or not (_follow(problem, x) and _follow(problem, y)):
-        return problem, x, y
-    return flat, (*x[:3], x[-1]), (*y[:3], y[-1])
-
-
-def _follow(problem: ConvProblem, strides: Strides) -> bool:
-    """Whether rows follow each other in an array of the problem's input, or output."""
-    steps = [math.prod(problem.size[i + 1 :]) for i in range(problem.rank)]
-    return all(
-        size == 1 or stride == step * strides[-1]
-        for size, stride, step in zip(problem.size, strides[3:], steps, strict=True)
-    )
 
 
 def blocks_of(K: int, lanes: int, mode: str) -> tuple[tuple[int, int], ...]:
@@ -262,142 +239,3 @@ def _even(whole: int, most: int, multiple: int = 1) -> int:
     count = -(-whole // most)
     piece = -(-whole // count)
     return min(whole, -(-piece // multiple) * multiple)
-
-
-# ---- what kernels read ---------------------------------------------------------------------
-
-
-@lru_cache(maxsize=1024)
-def prepare(
-    problem: ConvProblem,
-    dtype: str,
-    x: Strides,
-    y: Strides,
-    threads: int,
-    raw: RawKernel | None = None,
-) -> Prepared:
-    """Prepare a forward problem for arrays of these strides, in the inner layout.
-
-    Its kernel is packed, or ``raw``.
-    """
-    itemsize = sum_bytes(dtype)
-    posed, x, y = as_it_is_read(problem, x, y)
-    how = layout(posed, itemsize, threads, as_it_lies=True)
-    if raw is not None:  # however often it is read: there is room for a piece of it
-        how = how._replace(once=True)
-        raw = raw if posed is problem else raw.flattened
-    problem = posed
-    constants, kept = words(problem, how, dtype, x, y, raw=raw)
-    kernel, parts = ("direct", how.mode, dtype), problem.N * problem.G * how.parts
-    one = step(kernel, constants, parts, kept)
-    # A turned kernel that meets padding must be finite: what is padding is no term there.
-    judges = (
-        raw is not None and raw.turned and not all(stays_inside(problem, p) for p in how.pieces)
-    )
-    return Prepared((one,), how.worker_numbers * itemsize * threads, threads, judges)
-
-
-def words(
-    problem: ConvProblem, how: Layout, dtype: str, x: Strides, y: Strides,
-    w: tuple[int, ...] = (0, 0), *, raw: RawKernel | None = None,
-) -> tuple[list[int], list[Array]]:  # fmt: skip
-    """Make the words of a block (see `npconv.compiled.kernels.words`), and their tables."""
-    itemsize, blocks = sum_bytes(dtype), np.array(how.blocks, np.int64).ravel()
-    rows, kept, packed = [], [blocks], 0
-    for piece, count in zip(how.pieces, together(how.pieces), strict=True):
-        can = dtype not in SUMS and reads_in_place(problem, how, piece, x, itemsize)
-        row, tables = _phase_words(how, piece, x if can else None, _spatial(y), packed)
-        places, *runs = (None, 0, 0) if raw is None else sources(problem, piece.phase, raw)
-        rows.append([*row, address(places), *runs, count])
-        kept += tables if places is None else [*tables, places]
-        packed += how.packed_of(piece)
-    table = np.array(rows, np.int64)
-    return [
-        problem.G, problem.C, problem.K,
-        how.band_numbers * itemsize, how.worker_numbers * itemsize,
-        table.ctypes.data, how.parts, how.packed, blocks.ctypes.data,
-        *x[:3], *_spatial(x), *(axis.size for axis in axes_of(problem)),
-        *y[:3], how.block_vectors, (how.worker_numbers - how.piece_numbers) * itemsize,
-        *(w if raw is None else raw.rows),
-    ], [table, *kept]  # fmt: skip
-
-
-def reads_in_place(
-    problem: ConvProblem, how: Layout, piece: Pieces, x: Strides, itemsize: int
-) -> bool:
-    """Whether a phase's outputs can be computed from the image as it lies.
-
-    There must be no padding. Channels that lie a multiple of a page apart would push each
-    other out of the cache. Where vectors run along the image, they are read whole.
-    """
-    if not stays_inside(problem, piece):
-        return False
-    apart = abs(x[2]) * itemsize
-    if how.channels > 1 and apart >= PAGE and not 1 / 16 <= apart % PAGE / PAGE <= 15 / 16:
-        return False
-    columns = piece.band.columns, piece.last
-    whole = all(count % how.lanes == 0 for count in columns)
-    return how.mode == "broadcast" or (whole and piece.phase.axes[-1].step == x[-1] == 1)
-
-
-def stays_inside(problem: ConvProblem, piece: Pieces) -> bool:
-    """Whether the outputs of a phase read no padding."""
-    return all(
-        axis.reads
-        and min(axis.reads) >= 0
-        and max(axis.reads) + (axis.number - 1) * axis.step < whole.size
-        for axis, whole in zip(piece.phase.axes, axes_of(problem), strict=True)
-    )
-
-
-def _spatial(strides: Strides) -> tuple[int, ...]:
-    return (*(0,) * (RANK - len(strides[3:])), *strides[3:])
-
-
-def _phase_words(
-    how: Layout, piece: Pieces, x: Strides | None, y: tuple[int, ...], packed: int
-) -> tuple[list[int], list[Array]]:
-    """Make the words of a phase, and their tables; ``x`` is there where it is read in place."""
-    planes, heights, widths = piece.phase.axes
-    here, kept = piece.band, []
-
-    def keep(numbers: Array) -> int:
-        kept.append(np.ascontiguousarray(numbers, np.int64))
-        return int(kept[-1].ctypes.data)
-
-    if x is None:
-        channel, (bases, taps) = here.channel, here.offsets
-    else:
-        channel, (bases, taps) = x[2], _places(piece, _spatial(x))
-    bases = bases.reshape(here.rows, here.columns)
-    terms = np.add.outer(np.arange(how.channels) * channel, taps.ravel())
-    blocks = len(how.blocks)
-    return [
-        piece.number * how.chunks, planes.number, piece.rows, piece.columns,
-        how.chunks, -(-blocks // how.chunks), blocks,
-        here.rows, heights.number, here.columns, widths.number,
-        terms.size, keep(terms.ravel()),
-        *(keep(_starts(bases, n, how)) for n in (here.columns, piece.last)), packed,
-        *(each.inputs.size for each in here.slots),
-        *(keep(each.inputs) for each in here.slots),
-        *(axis.step for axis in piece.phase.axes), here.slots[2].is_range,
-        sum(axis.first * stride for axis, stride in zip(piece.phase.axes, y, strict=True)),
-        *(axis.apart * stride for axis, stride in zip(piece.phase.axes, y, strict=True)),
-        x is not None,
-    ], kept  # fmt: skip
-
-
-def _places(piece: Pieces, x: tuple[int, ...]) -> tuple[Array, Array]:
-    """Say where in an image a band's outputs begin to read, and through each kernel element."""
-    _, heights, widths = piece.phase.axes
-    rows = np.arange(piece.band.rows) * heights.step * x[1]
-    bases = np.add.outer(rows, np.arange(piece.band.columns) * widths.step * x[2])
-    reads: Array = np.zeros(1, np.int64)
-    for axis, stride in zip(piece.phase.axes, x, strict=True):
-        reads = np.add.outer(reads, np.array(axis.reads, np.int64) * stride).ravel()
-    return bases.ravel(), reads
-
-
-def _starts(bases: Array, columns: int, how: Layout) -> Array:
-    """Say where blocks of a band begin: at every output, or at every vector of a row."""
-    return bases[:, : columns : 1 if how.mode == "broadcast" else how.lanes]

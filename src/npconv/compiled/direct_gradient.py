@@ -6,7 +6,7 @@ import math
 from functools import lru_cache
 from typing import NamedTuple
 
-from npconv.compiled import direct, partial_sums
+from npconv.compiled import direct, direct_words, partial_sums
 from npconv.compiled.direct import NUMBERS, Layout, Pieces
 from npconv.compiled.phases import phases
 from npconv.compiled.prepared import LINE, Prepared, Strides, step
@@ -78,12 +78,12 @@ def prepare(
 ) -> Prepared:
     """Prepare for an input, an outputs' gradient and a kernel's gradient of these strides."""
     itemsize = sum_bytes(dtype)
-    flat, x, y = direct.as_it_is_read(problem, x, y)
+    flat, x, y = direct_words.as_it_is_read(problem, x, y)
     how = layout(flat, itemsize, threads, as_it_lies=flat is problem)
-    constants, kept = direct.words(flat, how.bands, dtype, x, y, w[:2])
+    constants, kept = direct_words.words(flat, how.bands, dtype, x, y, w[:2])
     places, in_order = partial_sums.places_of(problem, w)
     own = how.worker_numbers * itemsize
-    constants[direct.WORKER_WORD] = own
+    constants[direct_words.WORKER_WORD] = own
     constants += [
         problem.N, how.panel_numbers * itemsize, how.channels, problem.taps,
         places.ctypes.data, in_order,

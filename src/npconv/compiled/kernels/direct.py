@@ -2,7 +2,7 @@
 
 A part is a band of an image and a group, with some of the output channels. What it does
 follows from the part's number and from tables made when planning
-(`npconv.compiled.direct`), never from who computes it.
+(`npconv.compiled.direct_words`), never from who computes it.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 from numba import njit
 
 from npconv.compiled.blocks import BIAS, FIRST, FLAGS, OUT, SCRATCH, SECOND
-from npconv.compiled.kernels.blocks_of_sums import broadcast_block, shifted_block
 from npconv.compiled.kernels.gather import gather_for, place
 from npconv.compiled.kernels.memory import get_int, getter, put_int, stack_words
 from npconv.compiled.kernels.pack import finite_row, pieces_of_rows
 from npconv.compiled.kernels.rows import row_add, row_fill, row_spread, square
+from npconv.compiled.kernels.tiles import broadcast_tile, shifted_tile
 from npconv.compiled.kernels.vectors import Vectors
 from npconv.compiled.kernels.words import (
     ALL_COLUMNS,
@@ -65,7 +65,6 @@ from npconv.compiled.kernels.words import (
     Y_ROW,
     Y_START,
 )  # fmt: skip
-from npconv.compiled.registers import HEIGHTS, accumulators
 
 
 def make(mode: str, dtype: str) -> Callable[..., None]:
@@ -232,7 +231,7 @@ def _shifted_sums(v: Vectors) -> Callable[..., None]:
     What a tile reads of the band stays in the first cache while all output channels go by.
     """
     L, item = v.lanes, v.itemsize
-    fill: Any = njit(_shifted_tile(v))
+    fill: Any = njit(shifted_tile(v))
     write: Any = njit(_write_rows(v))
     add, get, is_same = row_add(v), getter(v.dtype), v.outside.dtype == v.dtype
 
@@ -300,119 +299,3 @@ def _write_rows(v: Vectors) -> Callable[..., None]:
             i += run
 
     return rows
-
-
-def _shifted_tile(v: Vectors) -> Callable[..., None]:
-    """Fill a tile of 8 rows or fewer with one block, or a few where none is as wide."""
-    held = accumulators()
-    walks: list[Any] = []
-    for rows in HEIGHTS:
-        widths = {min(6, max(3, held // rows)), 3, 2, 1}
-        walks.append(njit(_across(v, {n: shifted_block(v, rows, n) for n in widths}, rows)))
-    # Few registers do not hold eight or six; nobody asks.
-    eight, six, four, three, two, one = walks
-    zero, lanes, item = row_fill(v), v.lanes, v.itemsize
-
-    def fill(
-        band: int, bases: int, steps: int, packed: int, tile: int, apart: int,
-        vectors: int, first: int, depth: int, height: int,
-    ) -> None:  # fmt: skip
-        if not depth:
-            for k in range(height):
-                zero(tile + item * k * apart, vectors * lanes)
-        elif height == 8:
-            eight(band, bases, steps, packed, tile, apart, vectors, first, depth)
-        elif height == 6:
-            six(band, bases, steps, packed, tile, apart, vectors, first, depth)
-        elif height == 4:
-            four(band, bases, steps, packed, tile, apart, vectors, first, depth)
-        elif height == 3:
-            three(band, bases, steps, packed, tile, apart, vectors, first, depth)
-        elif height == 2:
-            two(band, bases, steps, packed, tile, apart, vectors, first, depth)
-        else:
-            one(band, bases, steps, packed, tile, apart, vectors, first, depth)
-
-    return fill
-
-
-def _across(v: Vectors, blocks: dict[int, Any], rows: int) -> Callable[..., None]:
-    most, item = max(blocks), v.itemsize
-    vector = v.lanes * item
-    many, three, two, one = blocks[most], blocks[3], blocks[2], blocks[1]
-
-    def across(
-        band: int, bases: int, steps: int, packed: int, tile: int, stride: int,
-        vectors: int, first: int, depth: int,
-    ) -> None:  # fmt: skip
-        for t in range(first, first + depth, DEPTH):
-            some, at_t = min(DEPTH, first + depth - t), steps + 8 * t
-            w = packed + item * (t - first) * rows
-            j = 0
-            while vectors - j >= most:
-                many(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, t)
-                j += most
-            if vectors - j >= 3:
-                three(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, t)
-                j += 3
-            if vectors - j >= 2:
-                two(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, t)
-                j += 2
-            if vectors - j >= 1:
-                one(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, t)
-
-    return across
-
-
-def broadcast_tile(v: Vectors) -> Callable[..., None]:
-    """Fill a tile with blocks of as many rows as registers hold; fewer for the last ones."""
-    L, item = v.lanes, v.itemsize
-    held = accumulators()
-    blocks = [
-        {rows: broadcast_block(v, rows, n) for rows in (min(8, held // n), 4, 2, 1)}
-        for n in (1, 2, 3, 4)
-        if held // n >= 4
-    ]
-    # A machine with few registers has no blocks four vectors wide.
-    walks: list[Any] = [njit(_walk(v, each)) for each in blocks]
-    walk_one, walk_two, walk_three, walk_four = (*walks, walks[-1])[:4]
-
-    def fill(
-        band: int, bases: int, steps: int, packed: int, tile: int,
-        pixels: int, depth: int, width: int, onto: int,
-    ) -> None:  # fmt: skip
-        row = item * width
-        if width == 4 * L:
-            walk_four(band, bases, steps, packed, tile, pixels, depth, row, onto)
-        elif width == 3 * L:
-            walk_three(band, bases, steps, packed, tile, pixels, depth, row, onto)
-        elif width == 2 * L:
-            walk_two(band, bases, steps, packed, tile, pixels, depth, row, onto)
-        else:
-            walk_one(band, bases, steps, packed, tile, pixels, depth, row, onto)
-
-    return fill
-
-
-def _walk(v: Vectors, blocks: dict[int, Any]) -> Callable[..., None]:
-    most = max(blocks)
-    many, four, two, one = blocks[most], blocks[4], blocks[2], blocks[1]
-
-    def walk(
-        band: int, bases: int, steps: int, packed: int, tile: int,
-        pixels: int, depth: int, row: int, onto: int,
-    ) -> None:  # fmt: skip
-        i = 0
-        while pixels - i >= most:
-            many(band, bases + 8 * i, steps, packed, tile + i * row, depth, onto)
-            i += most
-        if pixels - i >= 4:
-            four(band, bases + 8 * i, steps, packed, tile + i * row, depth, onto)
-            i += 4
-        if pixels - i >= 2:
-            two(band, bases + 8 * i, steps, packed, tile + i * row, depth, onto)
-            i += 2
-        if pixels - i >= 1:
-            one(band, bases + 8 * i, steps, packed, tile + i * row, depth, onto)
-
-    return walk

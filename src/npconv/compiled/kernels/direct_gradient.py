@@ -14,10 +14,10 @@ from typing import Any
 from numba import njit
 
 from npconv.compiled.blocks import FIRST, OUT, SCRATCH, SECOND
-from npconv.compiled.kernels.direct import broadcast_tile
 from npconv.compiled.kernels.gather import gather_for, place
 from npconv.compiled.kernels.memory import get_int, getter, setter
 from npconv.compiled.kernels.rows import row_fill, square
+from npconv.compiled.kernels.tiles import broadcast_tile
 from npconv.compiled.kernels.vectors import Vectors
 from npconv.compiled.kernels.words import (
     ALL_COLUMNS,

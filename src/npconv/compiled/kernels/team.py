@@ -33,6 +33,7 @@ from npconv.compiled.kernels.memory import (
 WORK, DONE, KERNEL, BLOCK, PARTS, THREADS, LOCK, STOP, DATA, ASLEEP = range(0, 80, 8)
 LEFT = 0xFFFFFFFF
 PATIENCE = 2000  # how often the leader looks before it gives way
+LOOKS = 256  # and how often a worker that has nothing to do
 
 
 def make(what: str) -> Callable[..., None]:
@@ -116,7 +117,7 @@ def _serve() -> Callable[..., None]:
             elif idle < patience:
                 pause()
                 idle += 1
-                if idle % 256 == 0:
+                if idle % LOOKS == 0:  # a library's thread may be waiting for this processor
                     give_way()
             else:
                 store_shared(memory, ASLEEP + 8 * worker, 1)

@@ -1,0 +1,130 @@
+"""Tiles of sums, filled with blocks as large as registers hold, and smaller ones at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit
+
+from npconv.compiled.kernels.blocks_of_sums import broadcast_block, shifted_block
+from npconv.compiled.kernels.rows import row_fill
+from npconv.compiled.kernels.vectors import Vectors
+from npconv.compiled.kernels.words import DEPTH
+from npconv.compiled.registers import HEIGHTS, accumulators
+
+
+def shifted_tile(v: Vectors) -> Callable[..., None]:
+    """Fill a tile of 8 rows or fewer with one block, or a few where none is as wide."""
+    held = accumulators()
+    walks: list[Any] = []
+    for rows in HEIGHTS:
+        widths = {min(6, max(3, held // rows)), 3, 2, 1}
+        walks.append(njit(_across(v, {n: shifted_block(v, rows, n) for n in widths}, rows)))
+    # Few registers do not hold eight or six; nobody asks.
+    eight, six, four, three, two, one = walks
+    zero, lanes, item = row_fill(v), v.lanes, v.itemsize
+
+    def fill(
+        band: int, bases: int, steps: int, packed: int, tile: int, apart: int,
+        vectors: int, first: int, depth: int, height: int,
+    ) -> None:  # fmt: skip
+        if not depth:
+            for k in range(height):
+                zero(tile + item * k * apart, vectors * lanes)
+        elif height == 8:
+            eight(band, bases, steps, packed, tile, apart, vectors, first, depth)
+        elif height == 6:
+            six(band, bases, steps, packed, tile, apart, vectors, first, depth)
+        elif height == 4:
+            four(band, bases, steps, packed, tile, apart, vectors, first, depth)
+        elif height == 3:
+            three(band, bases, steps, packed, tile, apart, vectors, first, depth)
+        elif height == 2:
+            two(band, bases, steps, packed, tile, apart, vectors, first, depth)
+        else:
+            one(band, bases, steps, packed, tile, apart, vectors, first, depth)
+
+    return fill
+
+
+def _across(v: Vectors, blocks: dict[int, Any], rows: int) -> Callable[..., None]:
+    most, item = max(blocks), v.itemsize
+    vector = v.lanes * item
+    many, three, two, one = blocks[most], blocks[3], blocks[2], blocks[1]
+
+    def across(
+        band: int, bases: int, steps: int, packed: int, tile: int, stride: int,
+        vectors: int, first: int, depth: int,
+    ) -> None:  # fmt: skip
+        for t in range(first, first + depth, DEPTH):
+            some, at_t = min(DEPTH, first + depth - t), steps + 8 * t
+            w = packed + item * (t - first) * rows
+            j = 0
+            while vectors - j >= most:
+                many(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, t)
+                j += most
+            if vectors - j >= 3:
+                three(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, t)
+                j += 3
+            if vectors - j >= 2:
+                two(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, t)
+                j += 2
+            if vectors - j >= 1:
+                one(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, t)
+
+    return across
+
+
+def broadcast_tile(v: Vectors) -> Callable[..., None]:
+    """Fill a tile with blocks of as many rows as registers hold; fewer for the last ones."""
+    L, item = v.lanes, v.itemsize
+    held = accumulators()
+    blocks = [
+        {rows: broadcast_block(v, rows, n) for rows in (min(8, held // n), 4, 2, 1)}
+        for n in (1, 2, 3, 4)
+        if held // n >= 4
+    ]
+    # A machine with few registers has no blocks four vectors wide.
+    walks: list[Any] = [njit(_walk(v, each)) for each in blocks]
+    walk_one, walk_two, walk_three, walk_four = (*walks, walks[-1])[:4]
+
+    def fill(
+        band: int, bases: int, steps: int, packed: int, tile: int,
+        pixels: int, depth: int, width: int, onto: int,
+    ) -> None:  # fmt: skip
+        row = item * width
+        if width == 4 * L:
+            walk_four(band, bases, steps, packed, tile, pixels, depth, row, onto)
+        elif width == 3 * L:
+            walk_three(band, bases, steps, packed, tile, pixels, depth, row, onto)
+        elif width == 2 * L:
+            walk_two(band, bases, steps, packed, tile, pixels, depth, row, onto)
+        else:
+            walk_one(band, bases, steps, packed, tile, pixels, depth, row, onto)
+
+    return fill
+
+
+def _walk(v: Vectors, blocks: dict[int, Any]) -> Callable[..., None]:
+    most = max(blocks)
+    many, four, two, one = blocks[most], blocks[4], blocks[2], blocks[1]
+
+    def walk(
+        band: int, bases: int, steps: int, packed: int, tile: int,
+        pixels: int, depth: int, row: int, onto: int,
+    ) -> None:  # fmt: skip
+        i = 0
+        while pixels - i >= most:
+            many(band, bases + 8 * i, steps, packed, tile + i * row, depth, onto)
+            i += most
+        if pixels - i >= 4:
+            four(band, bases + 8 * i, steps, packed, tile + i * row, depth, onto)
+            i += 4
+        if pixels - i >= 2:
+            two(band, bases + 8 * i, steps, packed, tile + i * row, depth, onto)
+            i += 2
+        if pixels - i >= 1:
+            one(band, bases + 8 * i, steps, packed, tile + i * row, depth, onto)
+
+    return walk
