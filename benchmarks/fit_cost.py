@@ -27,6 +27,7 @@ import npconv
 from npconv.algorithms import REGISTRY
 from npconv.bench.layers import LAYERS, OTHERS, Problem
 from npconv.bench.machine import machine
+from npconv.compiled.registers import vector_bytes
 from npconv.cost import Cost, repeated
 from npconv.planner import Candidate
 from npconv.problem import ConvProblem, Direction
@@ -206,14 +207,17 @@ def judge(
     }
 
 
-def write_rates(rates: dict[tuple[str, str], list[float]]) -> None:
+def write_rates(
+    rates: dict[tuple[str, str], list[float]], where: dict[str, Any], vectors: int
+) -> None:
     """Rewrite the module that the planner reads."""
-    where = machine()
     lines = [
         '"""What counts take, in nanoseconds: written by ``benchmarks/fit_cost.py``, not by hand.',
         "",
         f"{where['cpu']}, one thread, NumPy {where['numpy']}, {where['date']}.",
         '"""',
+        "",
+        f"VECTOR_BYTES = {vectors}  # of its vector registers",
         "",
         "# (algorithm, direction): a product, a byte moved, a call, a number of the kernel packed,",
         "# a run; in float32.",
@@ -231,15 +235,23 @@ def main() -> None:
     parser.add_argument("--refit", action="store_true", help="new counts, recorded times")
     if parser.parse_args().refit:
         recorded = json.loads(RESULT.read_text(encoding="utf-8"))
+        if recorded["vector_bytes"] != vector_bytes():  # products are counted in whole vectors
+            sys.exit(f"the times are of a machine with vectors of {recorded['vector_bytes']} bytes")
         rows, where = recounted(recorded["times"]), recorded["machine"]
     else:
         with npconv.settings(threads=1, engine="compiled"):
             rows, where = measure(), machine()
     rates = fit(rows)
     verdicts = {engine: judge(rows, rates, engine) for engine in ENGINES}
-    write_rates(rates)
-    record = {"machine": where, "rates": {" ".join(k): v for k, v in rates.items()}, **verdicts}
-    RESULT.write_text(json.dumps({**record, "times": rows}, indent=1) + "\n", encoding="utf-8")
+    write_rates(rates, where, vector_bytes())
+    record = {
+        "machine": where,
+        "vector_bytes": vector_bytes(),
+        "rates": {" ".join(k): v for k, v in rates.items()},
+        **verdicts,
+        "times": rows,
+    }
+    RESULT.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     for engine, verdict in verdicts.items():
         for key in ("layers", "all"):
             print(

@@ -23,7 +23,7 @@ def test_blocks_of_every_height(K: int) -> None:
     blocks = blocks_of(K, 16, "shifted")
     assert [start for start, _ in blocks] == np.cumsum([0, *(h for _, h in blocks)])[:-1].tolist()
     assert sum(height for _, height in blocks) == K
-    assert len(blocks) <= -(-K // 8) + 1
+    assert len(blocks) <= -(-K // max(height for _, height in blocks)) + 1
     rng = np.random.default_rng(K)
     x, w = rng.integers(-3, 4, (1, 3, 9, 70)), rng.integers(-3, 4, (K, 3, 3, 3))
     for dtype in ("float32", "float64", "float16"):
@@ -90,7 +90,7 @@ ONCE: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "valid": ((1, 33, 7, 6), (65, 33, 3, 2), {}),
     "groups": ((1, 60, 6, 6), (128, 30, 3, 3), {"padding": 2, "groups": 2, "dilation": 2}),
     "stride": ((1, 40, 13, 13), (80, 40, 3, 3), {"padding": 1, "stride": 3}),
-    "1-D": ((1, 70, 20), (66, 70, 5), {"padding": 2}),
+    "1-D": ((1, 70, 18), (66, 70, 5), {"padding": 2}),
     "3-D": ((1, 20, 3, 4, 4), (66, 20, 3, 2, 2), {}),
 }
 # But these in several phases, or plane by plane.

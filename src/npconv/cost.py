@@ -2,7 +2,8 @@
 
 The planner compares costs; tests assert them. `seconds` turns counts into a time to compare
 by, with rates fitted to one machine (`npconv.rates`). On another all of them are some other
-times as long, and what is fastest is mostly the same.
+times as long, and what is fastest is mostly the same. But where vectors are half as wide,
+products take twice as long, and what is moved does not.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npconv.rates import RATES
+from npconv.rates import RATES, VECTOR_BYTES
+
+# What has no vectors of its own making: NumPy's transforms, and its loops over whole arrays.
+_NO_VECTORS = frozenset({"naive", "slices", "fft"})
 
 
 class Packing(NamedTuple):
@@ -67,13 +71,16 @@ def repeated(cost: Cost, images: int) -> Cost:
 
 
 def seconds(
-    name: str, direction: str, cost: Cost, dtype: np.dtype, *, packed: bool = False
-) -> float:
+    name: str, direction: str, cost: Cost, dtype: np.dtype, *,
+    packed: bool = False, vector_bytes: int = VECTOR_BYTES,
+) -> float:  # fmt: skip
     """Estimate the time an algorithm takes, with the kernel packed beforehand or as it is."""
     rates = RATES.get((name, direction), RATES["im2col", direction])
     product, byte, call, number, run = rates
     # Vectors hold half as many numbers of twice the size; a complex product is four real.
     size = dtype.itemsize / 4
+    if name not in _NO_VECTORS:
+        product *= VECTOR_BYTES / vector_bytes
     spared = cost.packing.products if packed else 0
     products = (cost.multiplications - spared) * size * (2 if dtype.kind == "c" else 1)
     packing = 0.0 if packed else cost.packing.numbers * size * number

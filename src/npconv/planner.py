@@ -13,12 +13,14 @@ from typing import Any, NamedTuple, cast
 
 from npconv.algorithms import REGISTRY
 from npconv.algorithms.protocol import Algorithm, DType, Transforming
+from npconv.compiled.registers import vector_bytes
 from npconv.cost import Cost, Packing, repeated, seconds
 from npconv.cutting import find_cut
 from npconv.errors import UnsupportedError, show
 from npconv.numbers import Numbers
 from npconv.padding import most_repeats, padded_problem
 from npconv.problem import ConvProblem, Direction
+from npconv.rates import VECTOR_BYTES
 from npconv.settings import Settings
 from npconv.strays import Strays, check_bytes
 from npconv.tiling import Cut, number_of_tiles, parts, tiles
@@ -261,7 +263,11 @@ def _ask(
     image = _of_an_image(algorithm, problem, direction, dtype, cut)
     images = _images_compared(problem, direction)
     compared = _of_images(algorithm, inner, direction, dtype, image, images)
-    time = seconds(name, direction.value, compared, dtype, packed=packed) / images
+    # NumPy's engine chooses the same everywhere: how wide vectors are is not for it to know.
+    vectors = vector_bytes() if settings.engine == "compiled" else VECTOR_BYTES
+    time = seconds(
+        name, direction.value, compared, dtype, packed=packed, vector_bytes=vectors
+    ) / images  # fmt: skip
     if numbers.result != dtype and not (is_native(algorithm) and algorithm.takes(*numbers)):
         time += CAST_SECONDS * _numbers_of(inner.one_image)
     return Candidate(algorithm, cost, image, compared, time, cut, workspace, refusal, too_large)

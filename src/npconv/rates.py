@@ -3,6 +3,8 @@
 Intel(R) Xeon(R) Processor, one thread, NumPy 2.4.6, 2026-11-25.
 """
 
+VECTOR_BYTES = 64  # of its vector registers
+
 # (algorithm, direction): a product, a byte moved, a call, a number of the kernel packed,
 # a run; in float32.
 RATES: dict[tuple[str, str], tuple[float, float, float, float, float]] = {

@@ -21,6 +21,9 @@ from npconv.problem import ConvProblem
 # Outputs of a band: so many that what they share is read seldom, so few that it stays in the
 # cache. Numbers of a band, likewise.
 OUTPUTS, NUMBERS = {"broadcast": 168, "shifted": 480}, 2**17
+# Bytes of a shifted tile's row at least: where blocks are narrower, those that share lines of
+# the result are written one after the other, before the lines leave the cache.
+TILE_BYTES = 192
 ROWS_A_SHARED = 3  # of a band, for each row of inputs that it shares with the next one
 CHANNELS_A_PART = 48  # or a band is read from the image too often
 
@@ -84,9 +87,9 @@ class Layout(NamedTuple):
 
     @property
     def block_vectors(self) -> int:
-        """Count the vectors a shifted block is wide: of 8 rows, or of fewer and wider ones."""
+        """Count the vectors of a shifted tile: a block's, or more that fill the same lines."""
         height = max((height for _, height in self.blocks), default=1)
-        return min(6, accumulators() // height)
+        return max(min(6, accumulators() // height), TILE_BYTES // vector_bytes())
 
     @property
     def worker_numbers(self) -> int:

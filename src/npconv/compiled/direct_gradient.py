@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from npconv.compiled import direct, direct_words, partial_sums
+from npconv.compiled.blocks import FIRST, SECOND
 from npconv.compiled.direct import NUMBERS, Layout, Pieces
 from npconv.compiled.phases import phases
 from npconv.compiled.prepared import LINE, Prepared, Strides, step
@@ -36,12 +37,22 @@ class GradientLayout(NamedTuple):
         return self.bands.band_numbers + self.panel_numbers + self.tile_numbers
 
 
+def posed(problem: ConvProblem) -> ConvProblem:
+    """Exchange input and outputs' gradient where both are read alike, and the input is smaller.
+
+    Of the two, the one in the place of the outputs' gradient is transposed.
+    """
+    if problem.C < problem.K and all(axis.is_plain for axis in problem.axes):
+        return problem._replace(C=problem.K, K=problem.C)
+    return problem
+
+
 @lru_cache(maxsize=1024)
 def layout(
     problem: ConvProblem, itemsize: int, threads: int = 1, *, as_it_lies: bool = False
 ) -> GradientLayout:
     """Lay out a kernel's gradient. How channels are cut changes no bit of it."""
-    lanes = vector_bytes() // itemsize
+    lanes, problem = vector_bytes() // itemsize, posed(problem)
     if not as_it_lies:
         problem = direct.flattened(problem)
     (phase,) = phases(problem)
@@ -77,17 +88,21 @@ def prepare(
     problem: ConvProblem, dtype: str, x: Strides, y: Strides, w: Strides, threads: int
 ) -> Prepared:
     """Prepare for an input, an outputs' gradient and a kernel's gradient of these strides."""
-    itemsize = sum_bytes(dtype)
-    flat, x, y = direct_words.as_it_is_read(problem, x, y)
-    how = layout(flat, itemsize, threads, as_it_lies=flat is problem)
-    constants, kept = direct_words.words(flat, how.bands, dtype, x, y, w[:2])
-    places, in_order = partial_sums.places_of(problem, w)
+    itemsize, here = sum_bytes(dtype), posed(problem)
+    exchanged = here is not problem
+    operands = (SECOND, FIRST) if exchanged else (FIRST, SECOND)
+    of_w = (w[0], w[2], w[1], *w[3:]) if exchanged else w
+    flat, x, y = direct_words.as_it_is_read(here, *((y, x) if exchanged else (x, y)))
+    how = layout(flat, itemsize, threads, as_it_lies=flat is here)
+    constants, kept = direct_words.words(flat, how.bands, dtype, x, y, of_w[:2])
+    places, in_order = partial_sums.places_of(here, of_w)
     own = how.worker_numbers * itemsize
     constants[direct_words.WORKER_WORD] = own
     constants += [
         problem.N, how.panel_numbers * itemsize, how.channels, problem.taps,
         places.ctypes.data, in_order,
         how.streams, threads * own, partial_sums.nbytes(problem, itemsize, 2) // 2,
+        1 if exchanged else here.C * here.taps, *operands,
     ]  # fmt: skip
     parts = problem.G * how.bands.chunks * len(how.bands.blocks) * how.streams
     steps = [step(("direct_gradient", dtype), constants, parts, (*kept, places))]
@@ -108,7 +123,7 @@ def workspace(problem: ConvProblem, itemsize: int, threads: int) -> int:
 
 def counts(problem: ConvProblem, itemsize: int) -> tuple[int, int]:
     """Count the products formed, in whole vectors, and the numbers moved."""
-    how = layout(problem, itemsize)
+    how, problem = layout(problem, itemsize), posed(problem)
     (piece,), blocks = how.bands.pieces, how.bands.blocks
     images, terms = problem.N * problem.G, problem.C * problem.taps
     width = sum(width for _, width in blocks)

@@ -7,15 +7,16 @@ from functools import lru_cache
 
 import numpy as np
 
-from npconv.compiled.direct import Layout, Pieces, flattened, layout, together
+from npconv.compiled.direct import TILE_BYTES, Layout, Pieces, flattened, layout, together
 from npconv.compiled.direct_kernel import RawKernel, sources
+from npconv.compiled.kernels.words import DEPTH
 from npconv.compiled.phases import RANK, axes_of
 from npconv.compiled.prepared import Prepared, Strides, address, step
 from npconv.compiled.registers import SUMS, sum_bytes
 from npconv.problem import Array, ConvProblem
 
 WORKER_WORD = 4  # of those that `words` makes
-PAGE = 4096  # bytes after which cache sets come again
+PAGE, WAYS, LINE = 4096, 8, 64  # bytes after which a cache's sets come again, lines of a set
 
 
 def as_it_is_read(
@@ -105,9 +106,17 @@ def reads_in_place(
     apart = abs(x[2]) * itemsize
     if how.channels > 1 and apart >= PAGE and not 1 / 16 <= apart % PAGE / PAGE <= 15 / 16:
         return False
+    if how.mode == "shifted" and _crowded(apart, min(how.channels, DEPTH)):
+        return False
     columns = piece.band.columns, piece.last
     whole = all(count % how.lanes == 0 for count in columns)
     return how.mode == "broadcast" or (whole and piece.phase.axes[-1].step == x[-1] == 1)
+
+
+def _crowded(apart: int, rows: int) -> bool:
+    """Whether rows of a tile that lie so many bytes apart fill a set of the first cache alone."""
+    lines = np.add.outer(np.arange(rows) * apart // LINE, np.arange(TILE_BYTES // LINE + 1))
+    return bool(np.bincount(lines.ravel() % (PAGE // LINE)).max(initial=0) >= WAYS)
 
 
 def stays_inside(problem: ConvProblem, piece: Pieces) -> bool:

@@ -52,6 +52,12 @@ def block_rows() -> int:
     return 14 if _thirty_two() else 6
 
 
+@cache
+def masks() -> bool:
+    """Whether some lanes of a vector are loaded and stored as fast as all of them."""
+    return bool(_features().get("avx512f"))
+
+
 def _thirty_two() -> bool:
     """Whether there are as many vector registers, not only 16."""
     features = _features()

@@ -17,7 +17,7 @@ from npconv.problem import ConvProblem
 
 # Bytes of a panel's transformed tiles and of their products with one block of the kernels:
 # they should stay in the second cache.
-PANEL_BYTES = 2**20
+PANEL_BYTES = 3 * 2**19
 # Vectors of output channels that are multiplied, and transformed back, together.
 BLOCK = 4
 # Tiles of a row that are gathered together: the pixels they read stay in the first cache.

@@ -139,7 +139,7 @@ class _Block:
                 grads = [V.load(b, row, j, mask) for row in rows]
                 self.add(b, held, grads, lines, j, mask)
 
-            along_row(b, self.shape, V, block, products)
+            along_row(b, self.shape, V, block, products, once=True)
         for i, name in enumerate(self.names):
             V.store(b, sums, I64(i * V.lanes), held[name])
 

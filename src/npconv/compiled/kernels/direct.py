@@ -14,7 +14,7 @@ from numba import njit
 
 from npconv.compiled.blocks import BIAS, FIRST, FLAGS, OUT, SCRATCH, SECOND
 from npconv.compiled.kernels.gather import gather_for, place
-from npconv.compiled.kernels.memory import get_int, getter, put_int, stack_words
+from npconv.compiled.kernels.memory import fetch_to_write, get_int, getter, put_int, stack_words
 from npconv.compiled.kernels.pack import finite_row, pieces_of_rows
 from npconv.compiled.kernels.rows import row_add, row_fill, row_spread, square
 from npconv.compiled.kernels.tiles import broadcast_tile, shifted_tile
@@ -263,6 +263,9 @@ def _shifted_sums(v: Vectors) -> Callable[..., None]:
                     packed = w + item * (start * T + t * height)
                     if in_place:
                         to = there + item * start * apart
+                        if b + 1 < stop:
+                            following = to + item * height * apart
+                            call_rows(following, item * apart, height, item * vectors * L)
                         fill(band, at_j, steps, packed, to, apart, vectors, t, some, height)
                         # The bias is added while they are hot.
                         for k in range(height if bias and t + some == T else 0):
@@ -273,6 +276,14 @@ def _shifted_sums(v: Vectors) -> Callable[..., None]:
                         write(block, phase, tile, bias, y, start, height, j, vectors, columns)
 
     return sums
+
+
+@njit
+def call_rows(to: int, apart: int, rows: int, nbytes: int) -> Any:
+    """Call rows into the cache that are written next: no processor guesses lines so far apart."""
+    for k in range(rows):
+        for line in range(0, nbytes, 64):
+            fetch_to_write(to + k * apart + line)
 
 
 def _write_rows(v: Vectors) -> Callable[..., None]:

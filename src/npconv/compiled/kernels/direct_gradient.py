@@ -13,10 +13,10 @@ from typing import Any
 
 from numba import njit
 
-from npconv.compiled.blocks import FIRST, OUT, SCRATCH, SECOND
+from npconv.compiled.blocks import OUT, SCRATCH
 from npconv.compiled.kernels.gather import gather_for, place
 from npconv.compiled.kernels.memory import get_int, getter, setter
-from npconv.compiled.kernels.rows import row_fill, square
+from npconv.compiled.kernels.rows import row_copy, row_fill, square
 from npconv.compiled.kernels.tiles import broadcast_tile
 from npconv.compiled.kernels.vectors import Vectors
 from npconv.compiled.kernels.words import (
@@ -44,6 +44,7 @@ from npconv.compiled.kernels.words import (
     STREAMS,
     SUMS,
     SUMS_AT,
+    SUMS_ROW,
     TAPS,
     TERM_OFFSETS,
     W_GROUP,
@@ -53,10 +54,12 @@ from npconv.compiled.kernels.words import (
     X_CHANNEL,
     X_GROUP,
     X_IMAGE,
+    X_OPERAND,
     Y_CHANNEL,
     Y_COLUMN,
     Y_GROUP,
     Y_IMAGE,
+    Y_OPERAND,
     Y_PLANE,
     Y_ROW,
 )  # fmt: skip
@@ -103,7 +106,7 @@ def make(dtype: str) -> Callable[..., None]:
             steps = get_int(phase, BASES)
             if columns < get_int(phase, COLUMNS):
                 steps = get_int(phase, LAST_BASES)
-            x = get_int(block, FIRST) + size * (
+            x = get_int(block, get_int(block, X_OPERAND)) + size * (
                 n * get_int(block, X_IMAGE) + g * get_int(block, X_GROUP)
             )
             seen = band
@@ -113,7 +116,7 @@ def make(dtype: str) -> Callable[..., None]:
                 )
             else:
                 gather(block, phase, x, plane, row, column, band, channel, channels)
-            dy = get_int(block, SECOND) + size * (
+            dy = get_int(block, get_int(block, Y_OPERAND)) + size * (
                 n * get_int(block, Y_IMAGE)
                 + g * get_int(block, Y_GROUP)
                 + start * get_int(block, Y_CHANNEL)
@@ -171,7 +174,8 @@ def _turn(v: Vectors) -> Callable[..., None]:
 
 def _write(v: Vectors) -> Callable[..., None]:
     """Write a tile ``(terms, channels)`` where it belongs in the kernel."""
-    transpose, get, put = square(v, writes=True), getter(v.dtype), v.outside.setter
+    transpose, copy = square(v, writes=True), row_copy(v, writes=True)
+    get, put = getter(v.dtype), v.outside.setter
     L, item, size = v.lanes, v.itemsize, v.outside.itemsize
 
     def write(
@@ -188,26 +192,34 @@ def _write(v: Vectors) -> Callable[..., None]:
                         tile + item * (t * width + k), width,
                         min(L, terms - t), min(L, there - k), 0,
                     )  # fmt: skip
-        else:
-            places = get_int(block, W_TERMS)
-            for t in range(terms):
+            return
+        places = get_int(block, W_TERMS) + 8 * first
+        for t in range(terms):
+            if apart == 1:
+                copy(dw + size * get_int(places, t), tile + item * t * width, there)
+            else:
                 for k in range(there):
                     value = get(tile, t * width + k)
-                    put(dw, k * apart + get_int(places, first + t), value)
+                    put(dw, k * apart + get_int(places, t), value)
 
     return write
 
 
 def _keep(v: Vectors) -> Callable[..., None]:
     """Write a tile to where a stream's sums of the whole kernel lie in one piece."""
-    transpose, L, item = square(v), v.lanes, v.itemsize
+    transpose, copy, L, item = square(v), row_copy(v), v.lanes, v.itemsize
 
     def keep(
         block: int, g: int, channel: int, terms: int, start: int, width: int, tile: int, sums: int
     ) -> None:
-        K, apart = get_int(block, OUT_CHANNELS), get_int(block, CHANNELS) * get_int(block, TAPS)
-        there = min(width, K - start)
-        to = sums + item * ((g * K + start) * apart + channel * get_int(block, TAPS))
+        K, apart = get_int(block, OUT_CHANNELS), get_int(block, SUMS_ROW)
+        there, first = min(width, K - start), channel * get_int(block, TAPS)
+        sums += item * g * K * get_int(block, CHANNELS) * get_int(block, TAPS)
+        if apart == 1:  # input and outputs' gradient are exchanged
+            for t in range(terms):
+                copy(sums + item * ((first + t) * K + start), tile + item * t * width, there)
+            return
+        to = sums + item * (start * apart + first)
         for k in range(0, there, L):
             for t in range(0, terms, L):
                 transpose(

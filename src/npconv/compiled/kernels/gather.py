@@ -35,7 +35,7 @@ SHORT = 4  # vectors of a row that is taken as a whole, padding and all
 
 def gather_for(v: Vectors) -> Callable[..., None]:
     """Make ``(block, phase, x, plane, row, column, band, channel, channels)``."""
-    copy, fill, get, put = row_copy(v), row_fill(v), v.outside.getter, setter(v.dtype)
+    copy, fill, get, put = row_copy(v, reads=True), row_fill(v), v.outside.getter, setter(v.dtype)
     window = row_window(v)
     item, lanes, size = v.itemsize, v.lanes, v.outside.itemsize
 

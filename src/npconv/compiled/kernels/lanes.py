@@ -7,7 +7,7 @@ from typing import Any
 from llvmlite import ir
 
 from npconv.compiled.kernels.arithmetic import Arithmetic, pick
-from npconv.compiled.kernels.memory import I8, I32, I64, declared
+from npconv.compiled.kernels.memory import I8, I32, I64, declared, prefetch
 
 
 class Lanes(Arithmetic):
@@ -33,9 +33,7 @@ class Lanes(Arithmetic):
 
     def prefetch(self, builder: Any, address: Any, offset: Any = 0) -> None:
         """Call a vector into the cache; where there is no memory, nothing happens."""
-        kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
-        call = declared(builder, kind, "llvm.prefetch.p0i8")
-        builder.call(call, [self.at(builder, address, offset), I32(0), I32(3), I32(1)])
+        prefetch(builder, self.at(builder, address, offset))
 
     def load_some(self, builder: Any, mask: Any, address: Any, offset: Any = 0) -> Any:
         """Load the lanes of a mask; the others are not read, but zeros."""

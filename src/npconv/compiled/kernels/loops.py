@@ -9,6 +9,7 @@ from typing import Any
 from numba.core import cgutils
 
 from npconv.compiled.kernels.memory import I64
+from npconv.compiled.registers import masks
 
 
 @contextmanager
@@ -26,6 +27,26 @@ def loop(b: Any, start: Any, stop: Any, step: int = 1) -> Iterator[Any]:
     i.add_incoming(b.add(i, I64(step)), b.block)
     b.branch(head)
     b.position_at_end(after)
+
+
+def either(b: Any, condition: Any, emit: Callable[[bool], None]) -> None:
+    """Emit ``emit(True)`` for where a condition holds, and ``emit(False)`` for elsewhere."""
+    with b.if_else(condition) as (yes, no):
+        with yes:
+            emit(True)
+        with no:
+            emit(False)
+
+
+def unmasked(b: Any, whole: Any, emit: Callable[[bool], None]) -> None:
+    """Emit the same for vectors that may be whole: ``emit(False)`` masks them.
+
+    Where masks cost nothing, all are masked.
+    """
+    if masks():
+        emit(False)
+    else:
+        either(b, whole, emit)
 
 
 class Held:

@@ -107,6 +107,20 @@ add_shared = emitted(_add, 3, types.int64)
 swap_shared = emitted(_swap, 4, types.boolean)
 
 
+def prefetch(builder: Any, pointer: Any, *, writes: bool = False) -> None:
+    """Call a line into the cache, to be read or written; where there is no memory, do nothing."""
+    kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
+    call = declared(builder, kind, "llvm.prefetch.p0i8")
+    builder.call(call, [pointer, I32(int(writes)), I32(3), I32(1)])
+
+
+def _fetch(builder: Any, address: Any) -> None:
+    prefetch(builder, at(builder, I8, address), writes=True)
+
+
+fetch_to_write = emitted(_fetch, 1)  # (address)
+
+
 def _pause(builder: Any) -> None:
     if binding.get_process_triple().split("-")[0] in ("x86_64", "i386", "i686"):
         kind = ir.FunctionType(ir.VoidType(), [])

@@ -95,7 +95,7 @@ def _run_of_terms(v: Vectors) -> Callable[..., None]:
     It writes ``count`` terms of so many rows, which are ``apart``; terms are a step apart.
     """
     get, put = v.outside.getter, setter(v.dtype)
-    transpose, copy = square(v, reads=True), row_copy(v)
+    transpose, copy = square(v, reads=True), row_copy(v, reads=True)
     L, item, size = v.lanes, v.itemsize, v.outside.itemsize
 
     def write(
@@ -139,15 +139,15 @@ def finite_row(v: Vectors, *, outside: bool) -> Any:
     load = v.outside.load if outside else v.load
 
     def check(builder: Any, address: Any, count: Any) -> Any:
-        def one(step: Any, held: list[Any]) -> list[Any]:
-            place = builder.mul(step, I64(v.lanes))
-            mask = v.first(builder, builder.sub(count, place))
-            seen = load(builder, address, place, mask)
+        def one(step: Any, held: list[Any], mask: Any = None) -> list[Any]:
+            seen = load(builder, address, builder.mul(step, I64(v.lanes)), mask)
             # 0 * Inf and 0 * NaN are NaN, and stay so.
             return [v.fma(builder, seen, v.zero, held[0])]
 
-        vectors = builder.sdiv(builder.add(count, I64(v.lanes - 1)), I64(v.lanes))
-        (total,) = repeated(builder, vectors, [v.zero], one)
+        vectors = builder.sdiv(count, I64(v.lanes))
+        held = repeated(builder, vectors, [v.zero], one)
+        rest = builder.sub(count, builder.mul(vectors, I64(v.lanes)))
+        (total,) = one(vectors, held, v.first(builder, rest))
         same = builder.fcmp_ordered("==", total, v.zero)
         bits = builder.bitcast(same, ir.IntType(v.lanes))
         whole = builder.icmp_unsigned("==", bits, ir.IntType(v.lanes)(2**v.lanes - 1))

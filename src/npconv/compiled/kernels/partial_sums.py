@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from npconv.compiled.blocks import CALL_WORDS, OUT, SCRATCH
-from npconv.compiled.kernels.loops import repeated
+from npconv.compiled.kernels.loops import either, repeated
 from npconv.compiled.kernels.memory import I64, emitted, get_int, getter
 from npconv.compiled.kernels.rows import along
 from npconv.compiled.kernels.vectors import Vectors
@@ -53,17 +53,19 @@ def _row(v: Vectors) -> Any:
         builder: Any, to: Any, of: Any, length: Any, apart: Any, count: Any, adds: Any
     ) -> None:
         def move(place: Any, mask: Any) -> None:
-            mask = v.first(builder, I64(v.lanes)) if mask is None else mask
-
             def add(step: Any, held: list[Any]) -> list[Any]:
                 one = builder.add(of, builder.mul(step, apart))
                 return [builder.fadd(held[0], v.load(builder, one, place, mask))]
 
             (total,) = repeated(builder, count, [v.zero], add)
-            there = builder.icmp_signed("!=", adds, I64(0))
-            nobody = v.first(builder, I64(0))
-            before = v.outside.load(builder, to, place, builder.select(there, mask, nobody))
-            v.outside.store(builder, to, place, builder.fadd(total, before), mask)
+
+            def write(added: bool) -> None:
+                value = total
+                if added:
+                    value = builder.fadd(total, v.outside.load(builder, to, place, mask))
+                v.outside.store(builder, to, place, value, mask)
+
+            either(builder, builder.icmp_signed("!=", adds, I64(0)), write)
 
         along(v, builder, length, move)
 

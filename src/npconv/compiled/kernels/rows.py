@@ -9,17 +9,20 @@ from llvmlite import ir
 from numba import njit, types
 
 from npconv.compiled.kernels.arithmetic import pick
-from npconv.compiled.kernels.loops import loop
+from npconv.compiled.kernels.loops import either, loop, unmasked
 from npconv.compiled.kernels.memory import I64, emitted, getter
 from npconv.compiled.kernels.vectors import Vectors
+from npconv.compiled.registers import masks
 
 
-def row_copy(v: Vectors) -> Any:
-    """Make ``(to, source, count)``: copies numbers of an array that lie side by side."""
+def row_copy(v: Vectors, *, reads: bool = False, writes: bool = False) -> Any:
+    """Make ``(to, source, count)``: copies numbers that lie side by side, as `square` does."""
+    load = v.outside.load if reads else v.load
+    store = v.outside.store if writes else v.store
 
     def copy(builder: Any, to: Any, source: Any, count: Any) -> None:
         def move(place: Any, mask: Any) -> None:
-            v.store(builder, to, place, v.outside.load(builder, source, place, mask), mask)
+            store(builder, to, place, load(builder, source, place, mask), mask)
 
         along(v, builder, count, move)
 
@@ -59,13 +62,21 @@ def row_window(v: Vectors) -> Any:
     def window(builder: Any, to: Any, source: Any, first: Any, stop: Any, count: Any) -> None:
         with loop(builder, I64(0), count, v.lanes) as place:
             here = builder.add(first, place)
-            mask = v.mask(builder, builder.neg(here), builder.sub(stop, here))
-            v.store(builder, to, place, v.outside.load(builder, source, here, mask))
+            there = builder.sub(stop, here)
+
+            def move(whole: bool) -> None:
+                mask = None if whole else v.mask(builder, builder.neg(here), there)
+                v.store(builder, to, place, v.outside.load(builder, source, here, mask))
+
+            begun = builder.icmp_signed(">=", here, I64(0))
+            ends = builder.icmp_signed(">=", there, I64(v.lanes))
+            unmasked(builder, builder.and_(begun, ends), move)
 
     return emitted(window, 5)
 
 
-MOST_APART = 4  # numbers farther apart than that are written one by one
+# Numbers farther apart than that are written one by one: all, where masks take longer.
+MOST_APART = 4 if masks() else 1
 
 
 def row_spread(v: Vectors) -> Any:
@@ -74,20 +85,20 @@ def row_spread(v: Vectors) -> Any:
     What lies between them is neither read nor written.
     """
     add, get, put = row_add(v), getter(v.dtype), v.outside.setter
-    two, three, four = (_spread(v, apart) for apart in range(2, MOST_APART + 1))
+    two, three, four = (_spread(v, apart) for apart in (2, 3, 4))
 
     def spread(to: int, apart: int, source: int, count: int, number: float) -> None:
         if apart == 1:
             add(to, source, count, number)
+        elif apart > MOST_APART:
+            for i in range(count):
+                put(to, i * apart, get(source, i) + number)
         elif apart == 2:
             two(to, source, count, number)
         elif apart == 3:
             three(to, source, count, number)
-        elif apart == 4:
-            four(to, source, count, number)
         else:
-            for i in range(count):
-                put(to, i * apart, get(source, i) + number)
+            four(to, source, count, number)
 
     made: Any = njit(spread)
     return made
@@ -141,23 +152,37 @@ def square(v: Vectors, *, reads: bool = False, writes: bool = False) -> Any:
         to: Any, apart: Any, source: Any, source_apart: Any, rows: Any, columns: Any, bias: Any,
     ) -> None:  # fmt: skip
         lanes = range(v.lanes)
-        mask, nobody = v.first(builder, columns), v.first(builder, I64(0))
-        held = []
-        for i in lanes:
-            there = builder.icmp_signed("<", I64(i), rows)
-            place = builder.mul(source_apart, I64(i))
-            held.append(load(builder, source, place, builder.select(there, mask, nobody)))
-        turned, mask = v.transposed(builder, held), v.first(builder, rows)
-        with builder.if_else(builder.icmp_signed("!=", bias, I64(0))) as (added, plain):
-            with added:
+        biased = builder.icmp_signed("!=", bias, I64(0))
+
+        def turn(whole: bool) -> None:
+            mask, nobody = v.first(builder, columns), v.first(builder, I64(0))
+            held: list[Any] = []
+            for i in lanes:
+                some = None
+                if not whole:
+                    there = builder.icmp_signed("<", I64(i), rows)
+                    some = builder.select(there, mask, nobody)
+                held.append(load(builder, source, builder.mul(source_apart, I64(i)), some))
+            turned, mask = v.transposed(builder, held), v.first(builder, rows)
+
+            def put(i: int, added: bool) -> None:
+                value = turned[i]
+                if added:
+                    number = v.broadcast(builder, v.scalar_at(builder, bias, I64(i)))
+                    value = builder.fadd(value, number)
+                store(builder, to, builder.mul(apart, I64(i)), value, None if whole else mask)
+
+            def write(added: bool) -> None:
                 for i in lanes:
+                    if whole:
+                        put(i, added)
+                        continue
                     with builder.if_then(builder.icmp_signed("<", I64(i), columns)):
-                        number = v.broadcast(builder, v.scalar_at(builder, bias, I64(i)))
-                        place = builder.mul(apart, I64(i))
-                        store(builder, to, place, builder.fadd(turned[i], number), mask)
-            with plain:
-                for i in lanes:
-                    with builder.if_then(builder.icmp_signed("<", I64(i), columns)):
-                        store(builder, to, builder.mul(apart, I64(i)), turned[i], mask)
+                        put(i, added)
+
+            either(builder, biased, write)
+
+        full = [builder.icmp_signed(">=", count, I64(v.lanes)) for count in (rows, columns)]
+        unmasked(builder, builder.and_(*full), turn)
 
     return emitted(transpose, 7)

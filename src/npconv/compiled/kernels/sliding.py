@@ -13,15 +13,17 @@ its own; all phases are computed side by side and interleaved when they are stor
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
 from numba import njit
 
 from npconv.compiled import words
-from npconv.compiled.kernels.loops import loop
+from npconv.compiled.kernels.loops import either, loop, unmasked
 from npconv.compiled.kernels.memory import I64, at, get_int
 from npconv.compiled.kernels.row_vectors import FEW, RowVectors
+from npconv.compiled.registers import masks
 
 # Where each phase's kernel columns read, counted from the first of all; or, where that is
 # too far to be part of the code, only how many there are: then it is read from memory.
@@ -201,27 +203,32 @@ def store_outputs(
         index = b.add(start, I64(k * vectors.lanes))
         if whole:
             vectors.store(b, row, index, value)
-        else:
-            mask = vectors.between(b, index, I64(0), word(words.OUT_WIDTH))
+            continue
+
+        def put(all_there: bool, index: Any = index, value: Any = value) -> None:
+            mask = None if all_there else vectors.between(b, index, I64(0), word(words.OUT_WIDTH))
             vectors.store(b, row, index, value, mask)
+
+        stop = b.add(index, I64(vectors.lanes))
+        unmasked(b, b.icmp_signed("<=", stop, word(words.OUT_WIDTH)), put)
 
 
 def along_row(
-    b: Any, shape: Shape, vectors: RowVectors, block: Any, emit: Callable[[Any, bool], None]
-) -> None:
+    b: Any, shape: Shape, vectors: RowVectors, block: Any, emit: Callable[[Any, bool], None],
+    *, once: bool = False,
+) -> None:  # fmt: skip
     """Emit a loop over a row's vectors of outputs: ``emit(j, whole)`` twice for each.
 
-    It is ``whole`` where all lanes are outputs that read nothing but elements.
+    It is ``whole`` where all lanes are outputs that read nothing but elements. Unless each
+    output is met ``once``, the last vector may begin within the one before it.
     """
     word = words_at(b, block)
-    with (
-        loop(b, I64(0), word(words.NUMBER), vectors.lanes) as j,
-        b.if_else(_is_inside(b, shape, vectors, word, j)) as (inside, beyond),
-    ):
-        with inside:
-            emit(j, True)
-        with beyond:
-            emit(j, False)
+    with loop(b, I64(0), word(words.NUMBER), vectors.lanes) as begin:
+        j, last = begin, b.sub(word(words.NUMBER), I64(vectors.lanes))
+        if not (once or masks()):
+            overlaps = b.and_(b.icmp_signed(">", j, last), b.icmp_signed(">=", last, I64(0)))
+            j = b.select(overlaps, last, j)
+        either(b, _is_inside(b, shape, vectors, word, j), partial(emit, j))
 
 
 def lines_of(

@@ -11,6 +11,7 @@ from npconv.compiled.blocks import FLAGS, OUT, SCRATCH
 from npconv.compiled.kernels.lanes import Lanes
 from npconv.compiled.kernels.memory import get_int, store_shared
 from npconv.compiled.kernels.winograd_parts import (
+    AHEAD,
     Filters,
     any_block_product,
     filters,
@@ -68,6 +69,7 @@ def _multiply(lanes: Lanes, f: Filters) -> Any:
                     product(
                         rows * (i + 1) // pieces - r, min(2, columns - j), a + r * item, item,
                         m_tile, b + j * nbytes, v_tile, to + r * u_row + j * nbytes, u_row, tiles,
+                        b + j * nbytes + AHEAD * v_tile, v_tile,
                     )  # fmt: skip
 
     return multiply

@@ -15,6 +15,7 @@ from npconv.compiled.blocks import BIAS, FLAGS, OUT, SCRATCH, SECOND
 from npconv.compiled.kernels.lanes import Lanes
 from npconv.compiled.kernels.memory import get_int, store_shared
 from npconv.compiled.kernels.winograd_parts import (
+    AHEAD,
     Filters,
     any_block_product,
     fill_zeros,
@@ -185,12 +186,18 @@ def multiplier(lanes: Lanes, f: Filters) -> Any:
                 b = u + element * of_element + j * C * nbytes
                 to = m + element * get_int(block, WORDS.m_element) + j * nbytes
                 a = v + element * get_int(block, WORDS.v_element)
+                # What is multiplied next is called while all pieces go by, or not much before.
+                of_line = pair * nbytes
+                called, of_call = b + C * of_line, -(-of_line // pieces)
+                if pieces == 1:
+                    called = b + AHEAD * of_line
                 for i in range(pieces):
                     r = (stop - first) * i // pieces
                     rows = (stop - first) * (i + 1) // pieces - r
                     product(
-                        rows, pair, a + r * v_tile, v_tile, item, b, pair * nbytes,
+                        rows, pair, a + r * v_tile, v_tile, item, b, of_line,
                         to + r * m_tile, m_tile, C,
+                        called + i * C * of_call, of_call,
                     )  # fmt: skip
         for j in range(vectors):
             back(block, group, first, stop, k * width + j, m + j * nbytes, worker)

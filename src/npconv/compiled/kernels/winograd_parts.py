@@ -16,11 +16,13 @@ from numba import types
 
 from npconv.algorithms.winograd_matrices import BY_TILE, Filtering, Matrix, transpose
 from npconv.compiled.kernels.lanes import Lanes
-from npconv.compiled.kernels.loops import loop, repeated
+from npconv.compiled.kernels.loops import loop, repeated, unmasked
 from npconv.compiled.kernels.memory import I64, KINDS, emitted
 
-# How many steps before it is multiplied a line of a product is called into the cache.
-AHEAD = 16
+# How many steps before it is multiplied a line of a product is called into the cache, where
+# that is not spread over more.
+AHEAD = 32
+LINE = 64  # bytes
 # How many input channels before theirs kernels are.
 COMING = 12
 
@@ -80,15 +82,18 @@ def turn_in(lanes: Lanes) -> Any:
     """
 
     def emit(builder: Any, x: Any, of_channel: Any, last: Any, stop: Any, to: Any) -> None:
-        mask = lanes.first(builder, stop)
-        rows = []
-        for i in range(lanes.count):
-            within = builder.icmp_signed("<", I64(i), last)
-            channel = builder.select(within, I64(i), last)
-            offset = builder.mul(channel, of_channel)
-            rows.append(lanes.load_some(builder, mask, x, offset))
-        for i, pixel in enumerate(lanes.transposed(builder, rows)):
-            lanes.store(builder, pixel, to, i * lanes.nbytes)
+        def turn(whole: bool) -> None:
+            mask = None if whole else lanes.first(builder, stop)
+            rows = []
+            for i in range(lanes.count):
+                within = builder.icmp_signed("<", I64(i), last)
+                channel = builder.select(within, I64(i), last)
+                offset = builder.mul(channel, of_channel)
+                rows.append(lanes.load_some(builder, mask, x, offset))
+            for i, pixel in enumerate(lanes.transposed(builder, rows)):
+                lanes.store(builder, pixel, to, i * lanes.nbytes)
+
+        unmasked(builder, builder.icmp_signed(">=", stop, I64(lanes.count)), turn)
 
     return emitted(emit, 5)
 
@@ -162,12 +167,17 @@ def turn_out(lanes: Lanes) -> Any:
 
     def emit(builder: Any, of: Any, y: Any, of_channel: Any, last: Any, count: Any) -> None:
         rows = [lanes.load(builder, of, i * lanes.nbytes) for i in range(lanes.count)]
-        rows, mask = lanes.transposed(builder, rows), lanes.mask(builder, I64(0), count)
+        rows = lanes.transposed(builder, rows)
 
-        def put(i: int) -> None:
-            lanes.store_some(builder, mask, rows[i], y, builder.mul(I64(i), of_channel))
+        def write(whole: bool) -> None:
+            mask = None if whole else lanes.first(builder, count)
 
-        up_to(lanes, builder, last, put)
+            def put(i: int) -> None:
+                lanes.store_some(builder, mask, rows[i], y, builder.mul(I64(i), of_channel))
+
+            up_to(lanes, builder, last, put)
+
+        unmasked(builder, builder.icmp_signed(">=", count, I64(lanes.count)), write)
 
     return emitted(emit, 5)
 
@@ -274,10 +284,12 @@ def _put(
 def _block_product(
     lanes: Lanes, builder: Any, rows: int, vectors: int,
     a: Any, of_row: Any, of_step: Any, b: Any, of_line: Any, c: Any, of_result: Any, depth: Any,
+    coming: Any, of_coming: Any,
 ) -> None:  # fmt: skip
     """Emit ``c[i] = sum over t of a[i, t] * b[t]``, for ``vectors`` vectors a line of ``b``.
 
-    All ``of_`` are bytes. The sums stay in registers (Goto and van de Geijn, Anatomy of
+    All ``of_`` are bytes. Step by step, what is multiplied later is called from ``coming`` on,
+    ``of_coming`` apart. The sums stay in registers (Goto and van de Geijn, Anatomy of
     High-Performance Matrix Multiplication, 2008), each in the same order however many rows
     there are.
     """
@@ -288,9 +300,9 @@ def _block_product(
     def add(step: Any, sums: list[Any]) -> list[Any]:
         line, here = builder.add(b, builder.mul(step, of_line)), builder.mul(step, of_step)
         loaded = [lanes.load(builder, line, j * lanes.nbytes) for j in range(vectors)]
-        coming = builder.add(line, builder.mul(of_line, I64(AHEAD)))
-        for j in range(vectors):
-            lanes.prefetch(builder, coming, j * lanes.nbytes)
+        called = builder.add(coming, builder.mul(step, of_coming))
+        for nbytes in range(0, vectors * lanes.nbytes, LINE):
+            lanes.prefetch(builder, called, nbytes)
         new: list[Any] = []
         for i in range(rows):
             number = lanes.load_number(builder, builder.add(bases[i // 3], here), beside[i % 3])
@@ -320,7 +332,7 @@ def any_block_product(lanes: Lanes, most: int) -> Any:
             builder.branch(after)
         builder.position_at_end(after)
 
-    return emitted(emit, 10)
+    return emitted(emit, 12)
 
 
 def first_lanes(lanes: Lanes) -> Any:
