@@ -30,7 +30,7 @@ from npconv.compiled.kernels.words import (
     X_ROW,
 )
 
-SHORT = 4  # vectors of a row that is taken as a whole, padding and all
+SHORT = 256  # bytes of a row that is taken as a whole, padding and all
 
 
 def gather_for(v: Vectors) -> Callable[..., None]:
@@ -74,7 +74,7 @@ def gather_for(v: Vectors) -> Callable[..., None]:
                         + d * get_int(block, X_PLANE)
                         + h * get_int(block, X_ROW)
                     )
-                    if quick and width <= SHORT * lanes:
+                    if quick and item * width <= SHORT:
                         window(to, source, first, W, width)
                     elif quick:
                         if left:

@@ -16,7 +16,7 @@ from numba import types
 
 from npconv.algorithms.winograd_matrices import BY_TILE, Filtering, Matrix, transpose
 from npconv.compiled.kernels.lanes import Lanes
-from npconv.compiled.kernels.loops import loop, repeated, unmasked
+from npconv.compiled.kernels.loops import either, loop, repeated, unmasked
 from npconv.compiled.kernels.memory import I64, KINDS, emitted
 
 # How many steps before it is multiplied a line of a product is called into the cache, where
@@ -257,28 +257,34 @@ def kernel_back(lanes: Lanes, f: Filters) -> Any:
             some += [lanes.zero] * (lanes.count - len(some))
             for value in some:
                 doubt = lanes.fma(builder, value, lanes.zero, doubt)
-            kernels, places = lanes.transposed(builder, some), []
+            kernels = lanes.transposed(builder, some)
             mask = lanes.mask(builder, I64(0), I64(taps - start))
-            old = lanes.mask(builder, I64(0), builder.mul(adds, I64(taps - start)))
-            # All are read before any is written: a vector that overlaps the last one written
-            # would wait for it.
-            for i, kernel in enumerate(kernels):
-                within = builder.icmp_signed("<=", I64(i), last)
-                offset = I64((i * taps + start) * lanes.itemsize)
-                places.append(builder.add(dw, builder.select(within, offset, I64(0))))
-                there = lanes.load_some(builder, old, places[-1])
-                kernels[i] = builder.fadd(kernel, there)
-            put = partial(_put, lanes, builder, mask, kernels, places)
-            up_to(lanes, builder, last, put)
+            offsets = [(i * taps + start) * lanes.itemsize for i in range(lanes.count)]
+            write = partial(_write_kernels, lanes, builder, mask, kernels, dw, offsets, last)
+            either(builder, builder.icmp_signed("!=", adds, I64(0)), write)
         return lanes.any_nan(builder, doubt)
 
     return emitted(emit, 5, types.int64)
 
 
-def _put(
-    lanes: Lanes, builder: Any, mask: Any, values: Sequence[Any], places: Sequence[Any], i: int
-) -> None:
-    lanes.store_some(builder, mask, values[i], places[i])
+def _write_kernels(
+    lanes: Lanes, builder: Any, mask: Any, kernels: Sequence[Any], dw: Any, offsets: Sequence[int],
+    last: Any, added: bool,
+) -> None:  # fmt: skip
+    """Write some lanes of each kernel up to the ``last``, or add them to what is there."""
+    places, values = [], list(kernels)
+    # All are read before any is written: a vector that overlaps the last one written would
+    # wait for it.
+    for i, offset in enumerate(offsets):
+        within = builder.icmp_signed("<=", I64(i), last)
+        places.append(builder.add(dw, builder.select(within, I64(offset), I64(0))))
+        if added:
+            values[i] = builder.fadd(values[i], lanes.load_some(builder, mask, places[i]))
+
+    def put(i: int) -> None:
+        lanes.store_some(builder, mask, values[i], places[i])
+
+    up_to(lanes, builder, last, put)
 
 
 def _block_product(
