@@ -27,6 +27,7 @@ from typing import NamedTuple
 import numpy as np
 
 from npconv.algorithms.protocol import DType, why_no_sums
+from npconv.axis import Axis
 from npconv.cost import Cost, Packing
 from npconv.flat import (
     Flat,
@@ -190,7 +191,9 @@ class FlatColumns:
         )
         if direction is not Direction.KERNEL_GRAD:  # BLAS reads, writes and reads it each time
             moved += 3 * kernel * max(problem.N, bands_made // max(1, problem.G))
-        adds = problem.taps if direction is Direction.INPUT_GRAD and not turned else 1
+        adds = math.prod(map(_runs, problem.axes))
+        if direction is Direction.INPUT_GRAD and not turned:
+            adds = problem.taps
         return Cost(
             multiplications=problem.products,
             bytes_moved=moved * dtype.itemsize,
@@ -200,6 +203,11 @@ class FlatColumns:
             calls=10 + bands_made * (3 + adds) + images,
             packing=Packing(numbers=kernel if turned else 0),
         )
+
+
+def _runs(axis: Axis) -> int:
+    """Count the runs of kernel elements along an axis whose columns one call copies."""
+    return min(axis.kernel, axis.stride // math.gcd(axis.stride, axis.dilation))
 
 
 # ---- bands -------------------------------------------------------------------------------

@@ -2,8 +2,10 @@
 
 The product of `npconv.compiled.kernels.direct` with its roles exchanged: the sum is over
 outputs, rows are the terms of a forward sum, and vectors run along output channels, for
-which a band of the outputs' gradient is transposed. A part is a group, some input channels
-and a block of output channels, over all images: nothing is left to add up.
+which a band of the outputs' gradient is transposed. Where input and gradient are read alike,
+they may be exchanged: then all that is said here of one is true of the other. A part is a
+group, some input channels and a block of output channels, over all images: nothing is left
+to add up.
 """
 
 from __future__ import annotations
