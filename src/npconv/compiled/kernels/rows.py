@@ -90,7 +90,7 @@ def row_spread(v: Vectors) -> Any:
     def spread(to: int, apart: int, source: int, count: int, number: float) -> None:
         if apart == 1:
             add(to, source, count, number)
-        elif apart > MOST_APART:
+        elif not 2 <= apart <= MOST_APART:
             for i in range(count):
                 put(to, i * apart, get(source, i) + number)
         elif apart == 2:
