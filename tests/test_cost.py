@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 
 from npconv import algorithms
+from npconv.algorithms.flat import _runs
 from npconv.cost import Cost, Packing, seconds
-from npconv.problem import Direction
-from npconv.rates import RATES
+from npconv.flat import lay
+from npconv.problem import ConvProblem, Direction
+from npconv.rates import RATES, VECTOR_BYTES
 from npconv.settings import ENGINES
 
 RECORD = Path(__file__).parent.parent / "benchmarks" / "results" / "fit_cost.json"
@@ -60,3 +63,24 @@ def test_a_packed_kernel_costs_nothing_to_pack() -> None:
         without = seconds(name, direction, cost, dtype)
         assert seconds(name, direction, whole, dtype, packed=True) == without
         assert seconds(name, direction, whole, dtype) >= without
+
+
+def test_products_take_longer_with_narrower_vectors_and_bytes_do_not() -> None:
+    dtype, products, nothing = np.dtype("f4"), Cost(10**9, 0, 0, 1.0, 0), Cost(0, 10**9, 0, 1.0, 0)
+    for name, factor in (("direct", 2), ("im2col", 2), ("fft", 1)):
+        run = seconds(name, "forward", Cost(0, 0, 0, 1.0, 0), dtype)
+        wide, narrow = (
+            seconds(name, "forward", products, dtype, vector_bytes=width) - run
+            for width in (VECTOR_BYTES, VECTOR_BYTES // 2)
+        )
+        assert narrow == pytest.approx(factor * wide)
+        moved = seconds(name, "forward", nothing, dtype)
+        assert seconds(name, "forward", nothing, dtype, vector_bytes=VECTOR_BYTES // 2) == moved
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "dilation"), [(3, 1, 1), (3, 2, 1), (400, 160, 1), (5, 4, 2), (3, 3, 3)]
+)
+def test_flat_counts_the_runs_it_copies(kernel: int, stride: int, dilation: int) -> None:
+    axes = ConvProblem.of((1, 2, 3000), (4, 2, kernel), stride=stride, dilation=dilation).axes
+    assert math.prod(map(_runs, axes)) == len(lay(axes).shifts)
