@@ -12,11 +12,11 @@ from npconv.compiled.direct_kernel import RawKernel, sources
 from npconv.compiled.kernels.words import DEPTH
 from npconv.compiled.phases import RANK, axes_of
 from npconv.compiled.prepared import Prepared, Strides, address, step
-from npconv.compiled.registers import SUMS, sum_bytes
+from npconv.compiled.registers import CACHE_LINE, SUMS, sum_bytes
 from npconv.problem import Array, ConvProblem
 
 WORKER_WORD = 4  # of those that `words` makes
-PAGE, WAYS, LINE = 4096, 8, 64  # bytes after which a cache's sets come again, lines of a set
+PAGE, WAYS = 4096, 8  # bytes after which a cache's sets come again, lines of a set
 
 
 def as_it_is_read(
@@ -115,8 +115,9 @@ def reads_in_place(
 
 def _crowded(apart: int, rows: int) -> bool:
     """Whether rows of a tile that lie so many bytes apart fill a set of the first cache alone."""
-    lines = np.add.outer(np.arange(rows) * apart // LINE, np.arange(TILE_BYTES // LINE + 1))
-    return bool(np.bincount(lines.ravel() % (PAGE // LINE)).max(initial=0) >= WAYS)
+    across = TILE_BYTES // CACHE_LINE + 1
+    lines = np.add.outer(np.arange(rows) * apart // CACHE_LINE, np.arange(across))
+    return bool(np.bincount(lines.ravel() % (PAGE // CACHE_LINE)).max(initial=0) >= WAYS)
 
 
 def stays_inside(problem: ConvProblem, piece: Pieces) -> bool:

@@ -10,6 +10,8 @@ ITEMSIZES = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2, "int64": 8
 SUMS = {"float16": "float32", "bfloat16": "float32", "int64": "float64"}
 
 
+# Bytes of a line of the cache, as its sets and prefetches see it.
+CACHE_LINE = 64
 # Rows of the blocks of sums whose vectors run along an image.
 HEIGHTS = (8, 6, 4, 3, 2, 1)
 

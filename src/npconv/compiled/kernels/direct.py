@@ -65,6 +65,7 @@ from npconv.compiled.kernels.words import (
     Y_ROW,
     Y_START,
 )  # fmt: skip
+from npconv.compiled.registers import CACHE_LINE
 
 
 def make(mode: str, dtype: str) -> Callable[..., None]:
@@ -282,7 +283,7 @@ def _shifted_sums(v: Vectors) -> Callable[..., None]:
 def call_rows(to: int, apart: int, rows: int, nbytes: int) -> Any:
     """Call rows into the cache that are written next: no processor guesses lines so far apart."""
     for k in range(rows):
-        for line in range(0, nbytes, 64):
+        for line in range(0, nbytes, CACHE_LINE):
             fetch_to_write(to + k * apart + line)
 
 

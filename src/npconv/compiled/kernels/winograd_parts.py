@@ -18,11 +18,11 @@ from npconv.algorithms.winograd_matrices import BY_TILE, Filtering, Matrix, tran
 from npconv.compiled.kernels.lanes import Lanes
 from npconv.compiled.kernels.loops import either, loop, repeated, unmasked
 from npconv.compiled.kernels.memory import I64, KINDS, emitted
+from npconv.compiled.registers import CACHE_LINE
 
 # How many steps before it is multiplied a line of a product is called into the cache, where
 # that is not spread over more.
 AHEAD = 32
-LINE = 64  # bytes
 # How many input channels before theirs kernels are.
 COMING = 12
 
@@ -307,7 +307,7 @@ def _block_product(
         line, here = builder.add(b, builder.mul(step, of_line)), builder.mul(step, of_step)
         loaded = [lanes.load(builder, line, j * lanes.nbytes) for j in range(vectors)]
         called = builder.add(coming, builder.mul(step, of_coming))
-        for nbytes in range(0, vectors * lanes.nbytes, LINE):
+        for nbytes in range(0, vectors * lanes.nbytes, CACHE_LINE):
             lanes.prefetch(builder, called, nbytes)
         new: list[Any] = []
         for i in range(rows):
