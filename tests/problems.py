@@ -247,3 +247,28 @@ def windows_of_three(seed: int) -> RandomProblem:
         options |= {"layout": f"N{letters}C", "kernel_layout": f"{letters}IO"}
         x, w = [x[0], *x[2:], x[1]], [*w[2:], w[1], w[0]]
     return RandomProblem(tuple(x), tuple(w), options)
+
+
+# Kernel, stride, dilation and holes along an axis: classes of two elements and of three. Along
+# two axes they are alike, or each pair of sizes of tiles would have to be compiled.
+ON_LATTICES = [
+    *((3, 2, 1, 1), (3, 1, 2, 1), (3, 1, 1, 2), (3, 2, 3, 1), (4, 2, 1, 1)),
+    *((4, 1, 1, 2), (2, 1, 1, 1), (5, 2, 1, 1), (6, 3, 1, 2), (6, 1, 1, 3)),
+]
+
+
+def windows_on_lattices(seed: int) -> RandomProblem:
+    """Draw a stride, a dilation or holes, and classes of up to three kernel elements."""
+    rng = random.Random(seed)
+    rank = rng.choice([1, 2, 2, 2])
+    size, *spread = rng.choice(ON_LATTICES)
+    pads = [(rng.randint(-1, 4), rng.randint(-1, 4)) for _ in range(rank)]
+    sizes = [rng.randint(6, 15) + max(0, spread[1] * (size - 1) - sum(p)) for p in pads]
+    names = "stride", "dilation", "input_dilation"
+    options: dict[str, Any] = {"padding": pads, **dict(zip(names, spread, strict=True))}
+    N, C, K, G = rng.randint(1, 3), rng.randint(1, 3), rng.randint(1, 3), rng.randint(1, 2)
+    if G == 2:
+        options["groups"] = G
+    if rng.random() < 0.2:
+        options["padding_mode"] = "replicate"
+    return RandomProblem((N, C * G, *sizes), (K * G, C, *(size,) * rank), options)

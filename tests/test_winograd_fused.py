@@ -18,7 +18,7 @@ from npconv.compiled import why_missing, winograd, winograd_gradient, winograd_s
 from npconv.problem import ConvProblem, Direction
 from npconv.scratch import Scratch
 from oracle import Array
-from problems import windows_of_three
+from problems import windows_of_three, windows_on_lattices
 from tolerance import unit_roundoff
 from winograd_runs import ALGORITHM, operands, prepared_run
 
@@ -57,6 +57,53 @@ def test_random_problems(chunk: int) -> None:
         check_specials(problem, seed, ["winograd_fused"])
         if seed % 4 == 0:
             check_tiled(problem, seed, ["winograd_fused"])
+
+
+@pytest.mark.parametrize("chunk", range(4))
+def test_random_strides_dilations_and_holes(chunk: int) -> None:
+    served = 0
+    for seed in range(chunk * 20, chunk * 20 + 20):
+        problem = windows_on_lattices(seed)
+        if serves(problem, "winograd_fused"):
+            served += 1
+            check_problem(problem, seed, ["winograd_fused"])
+            check_specials(problem, seed, ["winograd_fused"])
+            if seed % 4 == 0:
+                check_tiled(problem, seed, ["winograd_fused"])
+    assert served >= 16
+
+
+# Channels beyond a vector, tiles beyond a panel, and phases that are not alike.
+LATTICES: list[tuple[Any, Any, dict[str, Any]]] = [
+    ((2, 17, 31, 70), (33, 17, 3, 3), {"padding": 1, "stride": 2}),
+    ((3, 9, 12, 15), (20, 9, 4, 4), {"padding": 2, "input_dilation": 2}),
+    ((1, 20, 30, 31), (9, 20, 3, 3), {"padding": 2, "dilation": 2}),
+    ((2, 10, 20, 21), (12, 5, 5, 5), {"padding": (1, 2), "stride": 2, "groups": 2}),
+    ((2, 6, 300), (40, 6, 3), {"padding": 3, "dilation": 3, "stride": 2}),
+    ((2, 6, 4, 9, 20), (7, 6, 1, 3, 3), {"padding": (0, 1, 1), "stride": (1, 2, 2)}),
+]
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize(("x", "w", "options"), LATTICES)
+def test_strided_dilated_and_transposed(
+    x: Any, w: Any, options: dict[str, Any], direction: str
+) -> None:
+    data = operands(x, w, **options)
+    assert_near(direction, data, **options)
+    strided = [np.repeat(a, 2, axis=-1)[..., ::2] for a in data]
+    wanted = call(direction, data, **options, **FORCED)
+    np.testing.assert_array_equal(call(direction, strided, **options, **FORCED), wanted)
+    for threads in (1, 2, 3):
+        with npconv.settings(threads=threads):
+            got = call(direction, data, **options, **FORCED)
+        np.testing.assert_array_equal(got, wanted)
+    if direction != "kernel_grad":
+        plan = npconv.plan_conv(x, w, direction=direction, **options, **FORCED)
+        first = data[0] if direction == "forward" else data[2]
+        np.testing.assert_array_equal(plan(first, plan.pack(data[1])), wanted)
+        alone = call(direction, (data[0][-1:], data[1], data[2][-1:]), **options, **FORCED)
+        np.testing.assert_array_equal(alone[0], wanted[-1])
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
@@ -170,11 +217,13 @@ def test_a_call_for_itself_and_a_packed_kernel_give_the_same_bits(direction: str
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
-def test_the_bound_holds_on_all_kinds_of_data(direction: str) -> None:
+@pytest.mark.parametrize("options", [{}, {"stride": 2}, {"dilation": 2}, {"input_dilation": 2}])
+def test_the_bound_holds_on_all_kinds_of_data(options: dict[str, Any], direction: str) -> None:
     x, w = (1, 20, 14, 14), (8, 20, 3, 3)
-    plan = npconv.plan_conv(x, w, padding=1, direction=direction, **FORCED)
+    options = {"padding": 1, "algorithm": "winograd_fused", **options}
+    plan = npconv.plan_conv(x, w, direction=direction, **options)
     for kind in DATA:
-        seen = largest_error(direction, x, w, kind, 4, algorithm="winograd_fused", padding=1)
+        seen = largest_error(direction, x, w, kind, 4, **options)
         assert seen <= plan.error_growth, kind
 
 
@@ -187,14 +236,58 @@ def test_errors_are_a_small_share_of_the_largest_output(direction: str) -> None:
 
 
 @pytest.mark.parametrize("direction", list(Direction))
+@pytest.mark.parametrize(
+    "options", [{}, {"stride": 2}, {"dilation": 2}, {"input_dilation": 2, "padding": 2}]
+)
 def test_ordinary_and_rectified_data_are_trusted_without_a_closer_look(
-    direction: Direction,
+    options: dict[str, Any], direction: Direction
 ) -> None:
-    problem = ConvProblem.of((2, 32, 20, 20), (48, 32, 3, 3), padding=1)
-    x, w, dy = operands((2, 32, 20, 20), (48, 32, 3, 3), padding=1)
-    for data in ((x, w, dy), (np.maximum(x, 0), w, dy * (x[:, :1] > 0))):
-        _, flags = prepared_run(problem, direction, data, 2, packed=True)
-        assert not flags.any()
+    options = {"padding": 1, **options}
+    problem = ConvProblem.of((2, 32, 20, 20), (48, 32, 3, 3), **options)
+    x, w, dy = operands((2, 32, 20, 20), (48, 32, 3, 3), **options)
+    for data in ((x, w, dy), (np.maximum(x, 0), w, np.maximum(dy, 0))):
+        for threads, packed in product((1, 2), (True, False)):
+            _, flags = prepared_run(problem, direction, data, threads, packed=packed)
+            assert not flags.any()
+
+
+@pytest.mark.parametrize("direction", ["forward", "input_grad"])
+@pytest.mark.parametrize(
+    "options", [{}, {"stride": 2}, {"dilation": 2}, {"stride": 2, "dilation": 3}]
+)
+def test_a_heavy_pixel_that_meets_only_zeros_harms_no_result_on_any_lattice(
+    options: dict[str, Any], direction: str
+) -> None:
+    options = {"padding": 1, **options}
+    shape, kernel = (1, 2, 13, 14), (3, 2, 3, 3)
+    problem, flagged = ConvProblem.of(shape, kernel, **options), 0
+    x, w, dy = operands(shape, kernel, **options)
+    growth = npconv.plan_conv(shape, kernel, direction=direction, **options, **FORCED).error_growth
+    operand = x if direction == "forward" else dy
+    for place in product(range(operand.shape[2]), range(operand.shape[3])):
+        alone = np.zeros_like(operand)
+        alone[:, :, *place] = 1
+        met = np.zeros((3, 3), bool)
+        for tap in np.ndindex(3, 3):
+            one = np.zeros_like(w)
+            one[:, :, *tap] = 1
+            met[tap] = _sees(direction, alone, one, shape, options)
+        data = [x.copy(), w * ~met, dy.copy()]
+        data[0 if direction == "forward" else 2][:, :, *place] = 1e8
+        got, flags = prepared_run(problem, Direction(direction), data, 1, packed=True)
+        flagged += int(flags[0])
+        if not flags[0]:
+            exact = call(direction, [a.astype("f8") for a in data], **options)
+            held = call(direction, [abs(a.astype("f8")) for a in data], **options).max()
+            assert abs(got.reshape(exact.shape) - exact).max() <= growth * 2.0**-24 * held, place
+    assert flagged > 0
+
+
+def _sees(direction: str, alone: Array, tap: Array, shape: Any, options: dict[str, Any]) -> bool:
+    """Whether a result holds a product of the one element that is not zero with a tap."""
+    if direction == "forward":
+        return bool(npconv.conv(alone, tap, **options).any())
+    return bool(npconv.conv_input_grad(alone, tap, shape, **options).any())
 
 
 @pytest.mark.parametrize("direction", list(Direction))
@@ -279,8 +372,16 @@ def test_what_it_refuses_and_says_so() -> None:
     x, w = np.ones((1, 1, 8, 8)), np.ones((1, 1, 3, 3))
     with pytest.raises(npconv.UnsupportedError, match="float32 and float64, not complex64"):
         npconv.conv(x.astype("c8"), w.astype("c8"), **FORCED)
-    with pytest.raises(npconv.UnsupportedError, match="stride 1"):
-        npconv.conv(x, w, stride=2, **FORCED)
+    with pytest.raises(npconv.UnsupportedError, match=r"3 kernel elements.*not \(4, 4\)"):
+        npconv.conv(x, np.ones((1, 1, 7, 7)), stride=2, **FORCED)
+    with pytest.raises(npconv.UnsupportedError, match="49 plain convolutions"):
+        npconv.conv(np.ones((1, 1, 32, 32)), w, dilation=7, **FORCED)
+    with pytest.raises(npconv.UnsupportedError, match="no two kernel elements work together"):
+        npconv.conv(x, np.ones((1, 1, 2, 2)), stride=2, **FORCED)
+    with pytest.raises(npconv.UnsupportedError, match="see no kernel element"):
+        npconv.conv(x, np.ones((1, 1, 1, 3)), input_dilation=2, **FORCED)
+    with pytest.raises(npconv.UnsupportedError, match="some have no window"):
+        npconv.conv(np.ones((1, 1, 8, 4, 8)), np.ones((1, 1, 3, 1, 3)), stride=(2, 1, 1), **FORCED)
     with pytest.raises(npconv.UnsupportedError, match=r"along the last axis.*\(3, 3, 1\)"):
         npconv.conv(np.ones((1, 1, 4, 4, 4)), np.ones((1, 1, 3, 3, 1)), **FORCED)
 

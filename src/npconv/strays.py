@@ -47,10 +47,13 @@ class Strays(NamedTuple):
 
 
 def frame(axes: Sequence[Axis]) -> Strays:
-    """Give the elements that do not meet the whole kernel; without stride and dilation."""
+    """Give the elements that do not meet the whole kernel: all that is of their lattices."""
     read = [axis.reads(0, axis.out) for axis in axes]
     inside = [
-        (max(lo, a.reach - 1 - a.low), min(hi, a.out - a.low))
+        (
+            max(lo, -(-(a.reach - 1 - a.low) // a.input_dilation)),
+            min(hi, ((a.out - 1) * a.stride - a.low) // a.input_dilation + 1),
+        )
         for a, (lo, hi) in zip(axes, read, strict=True)
     ]
     if any(lo >= hi for lo, hi in inside):

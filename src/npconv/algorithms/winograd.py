@@ -329,7 +329,19 @@ def _held_by_chunk(problem: ConvProblem, filters: Sequence[Filtering], dtype: DT
 
 
 def growth(problem: ConvProblem, direction: Direction) -> float:
-    """Estimate the growth of rounding errors.
+    """Estimate the growth of rounding errors; see `growth_of`."""
+    filters = choose_filters(problem, direction)
+    if direction is Direction.FORWARD:
+        terms = problem.C
+    elif direction is Direction.INPUT_GRAD:
+        terms = problem.K
+    else:
+        terms = problem.N * math.prod(tile_counts(problem, filters))
+    return growth_of(filters, terms, direction)
+
+
+def growth_of(filters: Sequence[Filtering], terms: int, direction: Direction) -> float:
+    """Estimate the growth of rounding errors where products of so many ``terms`` are summed.
 
     What the transforms and the products make of the operands' magnitudes is bounded by
     `Filtering.gain`, for all data. How many round-offs of that an error is, is statistics,
@@ -342,13 +354,7 @@ def growth(problem: ConvProblem, direction: Direction) -> float:
     Hill climbing towards large errors came to three quarters of this. With all roundings of
     the largest size and of one sign it would be some fifty times as large, and tell nothing.
     """
-    filters = choose_filters(problem, direction)
-    if direction is Direction.FORWARD:
-        terms = problem.C
-    elif direction is Direction.INPUT_GRAD:
-        terms = problem.K
-    else:
-        terms = problem.N * math.prod(tile_counts(problem, filters))
     gain = math.prod(f.gain(direction) for f in filters)
     sums = math.prod(f.t for f in filters)
-    return gain * (3 / max(windows(problem), 1) + terms / (4 * math.sqrt(sums)))
+    axes = sum(f.t > 1 for f in filters)
+    return gain * (3 / max(axes, 1) + terms / (4 * math.sqrt(sums)))

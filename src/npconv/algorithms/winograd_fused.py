@@ -17,31 +17,52 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from npconv.algorithms.protocol import DType
-from npconv.algorithms.winograd import Winograd, growth
-from npconv.algorithms.winograd_matrices import Matrix, transpose
+from npconv.algorithms.winograd import growth_of
+from npconv.algorithms.winograd_matrices import BY_TILE, Filtering, Matrix, transpose
 from npconv.compiled import why_missing
 from npconv.compiled.prepared import LINE, Prepared, Strides, in_rows, run, strides_of, written
-from npconv.compiled.winograd import FEW_PANELS, Tiling, dealt, scratch_bytes, tile_axes, tiling
+from npconv.compiled.winograd import (
+    FEW_PANELS,
+    Tiling,
+    scratch_bytes,
+    sub_kernels,
+    tile_axes,
+    tile_places,
+    tiling,
+)
 from npconv.compiled.winograd_gradient import chunks, prepare_gradient
 from npconv.compiled.winograd_steps import (
+    packed_cuts,
     packed_shape,
+    places,
     prepare_forward,
     prepare_pack,
+    raw_cuts,
     raw_layout,
-    raw_tiling,
 )
 from npconv.cost import Cost, Packing
+from npconv.lattices import classes, is_whole, parts, size_of
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import Scratch
-from npconv.strays import Strays
+from npconv.strays import Strays, frame
+
+# Kernel elements along an axis that are transformed together, and the plain convolutions that
+# one may be cut into (a dilation of 6 along two axes): tiles of smaller ones would be empty.
+LONGEST, MOST_PARTS = 3, 36
 
 
 class WinogradFused:
-    """Tiles of 4 outputs (2 where there are no more) along each axis of kernel size 3."""
+    """Tiles of 4 outputs (2 where there are no more) along each axis with a window.
+
+    A stride, a dilation, or holes in the input make several plain convolutions of one
+    (`npconv.lattices`), whose results lie between each other or add up.
+    """
 
     name = "winograd_fused"
     engine = "compiled"
@@ -128,13 +149,15 @@ class WinogradFused:
     ) -> int:
         """Count what threads work in, and the kernel, transformed or copied."""
         posed = problem.turned if direction is Direction.INPUT_GRAD else problem
-        cut = tiling(posed, dtype)
         if direction is Direction.KERNEL_GRAD:
-            return chunks(posed, cut, threads).total + LINE
-        own = scratch_bytes(dealt(cut, posed.G, threads), posed.G, threads)
-        beside = posed.G * (cut.outputs * posed.C + posed.K * posed.C * posed.taps) * cut.item
-        raw = raw_layout(posed, raw_tiling(posed, dtype, threads), threads)[3]
-        return max(raw, own) + beside + LINE
+            return max(chunks(*each, threads).total for each in _plain(posed, dtype)) + LINE
+        room = 0
+        for kernel in sub_kernels(posed):
+            cuts = packed_cuts(posed, kernel, dtype, threads)
+            own = (scratch_bytes(cut, posed.G, threads) for cut in cuts)
+            cuts = raw_cuts(posed, kernel, dtype, threads)
+            room = max(room, *own, raw_layout(posed, cuts, threads)[3])
+        return room + _beside(posed, dtype) + LINE
 
     def takes(self, result: DType, accumulator: DType) -> bool:
         """Whether arrays of these numbers can be read and written without a cast."""
@@ -144,7 +167,7 @@ class WinogradFused:
         """Transform the kernel: ``(G, t, t, ...)``, and behind it what the checks want."""
         turned, w = direction is Direction.INPUT_GRAD, np.ascontiguousarray(w)
         posed = problem.turned if turned else problem
-        packed = np.empty(packed_shape(posed, tiling(posed.one_image, w.dtype)), w.dtype)
+        packed = np.empty(packed_shape(posed.one_image, w.dtype), w.dtype)
         if packed.size:
             made = prepare_pack(posed.one_image, turned, w.dtype, threads)
             run(made, w, None, packed, None, Scratch())
@@ -158,16 +181,13 @@ class WinogradFused:
         return np.ascontiguousarray(w).reshape(problem.G, problem.K * problem.C, problem.taps)
 
     def why_not(self, problem: ConvProblem, direction: Direction, dtype: DType) -> str | None:
-        """Serve what `winograd` serves along the last two axes, where Numba is."""
+        """Serve windows in one or two axes that fall into classes of up to three elements."""
         missing = why_missing()
         if missing:
             return missing
         if dtype not in (np.float32, np.float64):
             return f"its kernels are for float32 and float64, not {dtype}"
-        refused = Winograd().why_not(problem, direction, dtype)
-        if not refused and problem.kernel[-1] == 1 and problem.kernel.count(3) > 1:
-            return f"of two windows one must be along the last axis, but they are {problem.kernel}"
-        return refused
+        return _why_no_tiles(problem.turned if direction is Direction.INPUT_GRAD else problem)
 
     def cost(
         self,
@@ -178,19 +198,49 @@ class WinogradFused:
     ) -> Cost:
         """Count products in whole vectors, the transforms, and what they read and write."""
         posed = problem.turned if direction is Direction.INPUT_GRAD else problem
-        cut = tiling(posed, dtype)
+        if _why_no_tiles(posed):  # and so refused
+            return Cost(problem.products, 0, 0, 1.0)
+        packing = _packing(posed, dtype, direction)
+        each = [(*one, direction) for one in _plain(posed, dtype)]
         return Cost(
-            multiplications=_multiplications(posed, cut, direction),
-            bytes_moved=_bytes_moved(posed, cut, direction),
-            workspace=_workspace(posed, cut, direction, dtype),
-            error_growth=growth(problem, direction),
-            calls=10,
-            packing=_packing(posed, cut, direction),
+            multiplications=sum(_multiplications(*one) for one in each) + packing.products,
+            bytes_moved=sum(_bytes_moved(*one) for one in each) + packing.numbers * dtype.itemsize,
+            workspace=_workspace(posed, direction, dtype),
+            error_growth=_growth(posed, direction),
+            calls=10 * len(each),
+            packing=packing,
         )
 
     def strays(self, problem: ConvProblem, direction: Direction) -> Strays:
         """Tiles at the border multiply what they read there with all of the kernel."""
-        return Winograd().strays(problem, direction)
+        return frame((problem.turned if direction is Direction.INPUT_GRAD else problem).axes)
+
+
+@lru_cache(maxsize=1024)
+def _why_no_tiles(posed: ConvProblem) -> str | None:
+    """Say why a forward problem, or its plain ones, cannot be cut into tiles; None if they can."""
+    windows = [i for i, size in enumerate(posed.kernel) if size > 1]
+    if len(windows) not in (1, 2):
+        return f"it serves kernels with windows along one or two axes, not {posed.kernel}"
+    if len(windows) == 2 and windows[1] != posed.rank - 1:
+        return f"of two windows one must be along the last axis, but they are {posed.kernel}"
+    most = [size_of(classes(axis)[0], axis) for axis in posed.axes]
+    if max(most) > LONGEST:
+        return (
+            f"its tiles are for {LONGEST} kernel elements that work together along an axis "
+            f"(one of `stride` a class), not {tuple(most)}"
+        )
+    if max(most) == 1:
+        return "no two kernel elements work together: there is nothing to transform"
+    if len(parts(posed)) > MOST_PARTS:
+        return f"it would be {len(parts(posed))} plain convolutions, and {MOST_PARTS} are its limit"
+    places = {tile_places(part.problem) for part in parts(posed)}
+    if places != {tile_places(posed)}:
+        return "of a kernel's classes some have no window where others have one"
+    served = {part.taps for part in parts(posed)}
+    if not is_whole(posed) or any(kernel.taps not in served for kernel in sub_kernels(posed)):
+        return "some outputs see no kernel element, or some elements no input"
+    return None
 
 
 def _convolve(
@@ -214,16 +264,24 @@ def _convolve(
 # ---- counts ------------------------------------------------------------------------------
 
 
+def _plain(posed: ConvProblem, dtype: DType) -> list[tuple[ConvProblem, Tiling]]:
+    """List the plain problems, and how they are cut."""
+    return [
+        (part.problem, tiling(part.problem, dtype, kernel.tile))
+        for kernel in sub_kernels(posed)
+        for part in kernel.parts
+    ]
+
+
 def _multiplications(posed: ConvProblem, cut: Tiling, direction: Direction) -> int:
-    """Count products: those of a tile are formed for whole vectors of channels."""
+    """Count products but the kernel's: those of a tile are formed for whole vectors of channels."""
     inputs, outputs = cut.inputs * cut.lanes, cut.outputs * cut.lanes
-    tiles, kernels = posed.G * cut.tiles, posed.G * posed.C * outputs
-    tiles *= slices_of(posed)
+    tiles, kernels = posed.G * cut.tiles * slices_of(posed), 0
     products = cut.elements * tiles
     if direction is Direction.KERNEL_GRAD:
         products *= posed.K * inputs
         outward = [transpose(f.output) for f in (cut.h, cut.w)]
-        kernels *= -(-cut.tiles // 64) * slices_of(posed)
+        kernels = posed.G * posed.C * outputs * -(-cut.tiles // 64) * slices_of(posed)
     else:
         products *= posed.C * outputs
         outward = [f.output for f in (cut.h, cut.w)]
@@ -236,13 +294,17 @@ def _multiplications(posed: ConvProblem, cut: Tiling, direction: Direction) -> i
     )
 
 
-def _packing(posed: ConvProblem, cut: Tiling, direction: Direction) -> Packing:
+def _packing(posed: ConvProblem, dtype: DType, direction: Direction) -> Packing:
     """Count the kernel's transform, where it is of one."""
     if direction is Direction.KERNEL_GRAD:
         return Packing()
-    kernels = posed.G * posed.C * cut.outputs * cut.lanes
-    numbers = posed.G * cut.u_bytes // cut.item
-    return Packing(_products([f.kernel for f in (cut.h, cut.w)]) * kernels, numbers)
+    products = numbers = 0
+    for place in places(posed, dtype):
+        cut = place.cut
+        kernels = posed.G * posed.C * cut.outputs * cut.lanes
+        products += _products([f.kernel for f in (cut.h, cut.w)]) * kernels
+        numbers += posed.G * cut.u_bytes // cut.item
+    return Packing(products, numbers)
 
 
 def slices_of(posed: ConvProblem) -> int:
@@ -261,17 +323,47 @@ def _bytes_moved(posed: ConvProblem, cut: Tiling, direction: Direction) -> int:
     """Count V, M and the kernel's transform, written and read, and the image turned."""
     tiles = posed.G * cut.tiles * cut.elements * slices_of(posed)
     moved = 2 * tiles * (cut.inputs + cut.outputs) * cut.lanes * cut.item
-    again = -(-cut.tiles // 64) if direction is Direction.KERNEL_GRAD else cut.panels
-    return moved + posed.G * cut.u_bytes * (1 + again * slices_of(posed))
+    again = -(-cut.tiles // 64) + 1 if direction is Direction.KERNEL_GRAD else cut.panels
+    return moved + posed.G * cut.u_bytes * again * slices_of(posed)
 
 
-def _workspace(posed: ConvProblem, cut: Tiling, direction: Direction, dtype: DType) -> int:
+def _beside(posed: ConvProblem, dtype: DType) -> int:
+    """Count the bytes of what is known of a kernel while it is transformed, and of a copy of it."""
+    cut = places(posed, dtype)[0].cut
+    return posed.G * posed.C * (cut.outputs + posed.K * posed.taps) * dtype.itemsize
+
+
+def _workspace(posed: ConvProblem, direction: Direction, dtype: DType) -> int:
     """Bound the working memory for each thread, and copies of what lies in no order."""
-    y = posed.N * posed.G * posed.K * posed.pixels * cut.item
+    y = posed.N * posed.G * posed.K * posed.pixels * dtype.itemsize
     if direction is Direction.KERNEL_GRAD:
-        return chunks(posed, cut, 1).total + LINE + y
-    packing = posed.G * cut.outputs * posed.C * cut.item
-    raw = raw_tiling(posed, dtype, 1)
-    panels = min(posed.G * raw.panels, FEW_PANELS)  # or one for each thread
-    total = raw_layout(posed, raw, 1)[3] + panels * raw.v_panel
-    return total + packing + LINE + y
+        return max(chunks(*each, 1).total for each in _plain(posed, dtype)) + LINE + y
+    total = 0
+    for kernel in sub_kernels(posed):
+        cuts = raw_cuts(posed, kernel, dtype, 1)
+        # Or one panel for each thread.
+        kept = (min(posed.G * cut.panels, FEW_PANELS) * cut.v_panel for cut in cuts)
+        total = max(total, raw_layout(posed, cuts, 1)[3] + max(kept, default=0))
+    return total + _beside(posed, dtype) + LINE + y
+
+
+def _growth(posed: ConvProblem, direction: Direction) -> float:
+    """Estimate the growth of errors where several parts add up: their squares do, too."""
+    found: dict[Any, list[float]] = {}
+    for kernel in sub_kernels(posed):
+        filters, terms = [BY_TILE[t] for t in kernel.tile], posed.C
+        if direction is Direction.KERNEL_GRAD:
+            terms = posed.N * sum(_tiles(part.problem, filters) for part in kernel.parts)
+            found[kernel.taps] = [growth_of(filters, terms, direction)] + [0] * (
+                len(kernel.parts) - 1
+            )
+            continue
+        for part in kernel.parts:
+            found.setdefault(part.written, []).append(growth_of(filters, terms, direction))
+    return max(math.hypot(*each) + len(each) - 1 for each in found.values())
+
+
+def _tiles(posed: ConvProblem, filters: Sequence[Filtering]) -> int:
+    """Count the tiles of an image."""
+    axes = zip(tile_axes(posed), filters, strict=True)
+    return slices_of(posed) * math.prod(-(-axis.out // f.m) for axis, f in axes)

@@ -42,13 +42,16 @@ def places_of(problem: ConvProblem, w: Strides) -> tuple[Array, bool]:
 
 
 def add_up(
-    problem: ConvProblem, dtype: str, count: int, at: int, w: Strides, *, adds: bool = False
-) -> Step:
+    problem: ConvProblem, dtype: str, count: int, at: int, w: Strides, *, first: int = 0,
+    adds: bool = False,
+) -> Step:  # fmt: skip
     """Prepare to add up sums ``(G, K, C, *kernel)`` that begin ``at`` bytes in scratch.
 
-    ``adds`` says that the result is added to what is there.
+    The result's ``first`` element lies behind others; ``adds`` says that it is added to what
+    is there.
     """
     places, in_order = places_of(problem, w)
+    places, in_order = places + first, in_order and not first
     terms, rows = problem.C * problem.taps, problem.G * problem.K
     each = max(1, ROWS // max(terms, 1))
     words: Sequence[int] = [

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
 from npconv.algorithms.protocol import DType
-from npconv.algorithms.winograd_matrices import BY_TILE, F_1_1, F_2_3, F_4_3, Filtering
+from npconv.algorithms.winograd_matrices import BY_TILE, F_1_1, F_2_3, F_4_2, F_4_3, Filtering
 from npconv.axis import Axis
-from npconv.compiled.blocks import FIRST
+from npconv.compiled.blocks import FIRST, SECOND
 from npconv.compiled.prepared import Strides
 from npconv.compiled.registers import block_rows, vector_bytes
 from npconv.compiled.winograd_words import Words
+from npconv.lattices import Lattice, Part, classes, parts, size_of
 from npconv.problem import ConvProblem
 
 # Bytes of a panel's transformed tiles and of their products with one block of the kernels:
@@ -160,35 +163,98 @@ def tile_axes(problem: ConvProblem) -> tuple[Axis, Axis]:
     return (problem.axes[h] if h >= 0 else Axis(1, 1)), problem.axes[w]
 
 
-class Slice(NamedTuple):
-    """Outputs at one position of all other axes, and the inputs they see, if there are any.
+class Picture(NamedTuple):
+    """A plain problem along the two axes with tiles: at one position of all other axes.
 
-    Offsets are in elements. There the kernel has one element: so a slice is a picture.
+    There the kernel has one element. ``x`` and ``y`` are strides, ``x_at`` and ``y_at`` where
+    inputs and outputs begin, in elements; of the whole problem there, too.
     """
 
-    x: int
-    y: int
-    is_there: bool
+    problem: ConvProblem
+    x: Strides
+    y: Strides
+    x_at: int
+    y_at: int
+    is_there: bool  # whether there are inputs at all
+    whole: ConvProblem
+    whole_x: Strides
+    whole_at: int
 
 
-def slices(problem: ConvProblem, x: Strides, y: Strides) -> list[Slice]:
-    """Walk over the positions of the axes without tiles."""
-    others = [i for i in range(problem.rank) if i not in tile_places(problem)]
+def pictures(whole: ConvProblem, part: Part, x: Strides, y: Strides) -> list[Picture]:
+    """Walk over the positions of the axes without tiles; strides are those of the whole."""
+    tiled = tile_places(whole)
+    problem, (of_x, x_at), (of_y, y_at) = part.problem, _on(part.read, x), _on(part.written, y)
+    others = [i for i in range(problem.rank) if i not in tiled]
+    begins = sum(part.read[i].first * x[3 + i] for i in others)
     found = []
     for place in product(*(range(problem.axes[i].out) for i in others)):
         seen = [p - problem.axes[i].low for p, i in zip(place, others, strict=True)]
         there = all(0 <= t < problem.axes[i].size for t, i in zip(seen, others, strict=True))
-        of_x = sum(t * x[3 + i] for t, i in zip(seen, others, strict=True)) if there else 0
-        of_y = sum(p * y[3 + i] for p, i in zip(place, others, strict=True))
-        found.append(Slice(of_x, of_y, there))
+        at = sum(t * of_x[3 + i] for t, i in zip(seen, others, strict=True)) if there else 0
+        to = sum(p * of_y[3 + i] for p, i in zip(place, others, strict=True))
+        found.append(
+            Picture(problem, of_x, of_y, x_at + at, y_at + to, there, whole, x, begins + at)
+        )
     return found
 
 
-def filtering(axis: Axis) -> Filtering:
-    """Choose how to filter along an axis: beyond two outputs, tiles of 4 take fewest products."""
-    if axis.kernel == 1:
+def _on(lattices: Sequence[Lattice], strides: Strides) -> tuple[Strides, int]:
+    """Give the strides from element to element of lattices, and where they begin."""
+    spatial = list(zip(lattices, strides[3:], strict=True))
+    apart = (each.apart * stride for each, stride in spatial)
+    return (*strides[:3], *apart), sum(each.first * stride for each, stride in spatial)
+
+
+def filtering(kernel: int, out: int) -> Filtering:
+    """Choose how to filter along an axis: tiles of 4 outputs take fewest products.
+
+    But where there are two outputs at most; kernels of 2 have hardly ever so few.
+    """
+    if kernel == 1:
         return F_1_1
-    return F_2_3 if axis.out <= F_2_3.m else F_4_3
+    if kernel == 2:
+        return F_4_2
+    return F_2_3 if out <= F_2_3.m else F_4_3
+
+
+class SubKernel(NamedTuple):
+    """Kernel elements of a class along each axis, and the plain problems they are the kernel of."""
+
+    taps: tuple[Lattice, ...]
+    sizes: tuple[int, ...]
+    tile: tuple[int, int]  # elements of a tile along the two axes
+    parts: tuple[Part, ...]
+
+    @property
+    def elements(self) -> int:
+        """Count its elements."""
+        return math.prod(self.sizes)
+
+
+@lru_cache(maxsize=1024)
+def sub_kernels(problem: ConvProblem, tile: tuple[int, ...] | None = None) -> tuple[SubKernel, ...]:
+    """Cut the kernel of a forward problem: in an order that no cut of the axes changes.
+
+    ``tile`` is that of the first one, as it was packed; from there follow all others.
+    """
+    found: list[SubKernel] = []
+    all_parts, everywhere = parts(problem), [classes(axis) for axis in problem.axes]
+    outputs = [
+        max((part.problem.axes[i].out for part in all_parts), default=0)
+        for i in range(problem.rank)
+    ]
+    for taps in product(*everywhere):
+        sizes = tuple(map(size_of, taps, problem.axes))
+        plain = problem._replace(axes=tuple(Axis(size, size) for size in sizes))
+        h, w = tile_places(plain)
+        if tile and not found:
+            for i, t in ((h, tile[0]), (w, tile[1])):
+                outputs[i] = BY_TILE[t].m
+        t_h, t_w = (filtering(sizes[i] if i >= 0 else 1, outputs[i]).t for i in (h, w))
+        here = tuple(part for part in all_parts if part.taps == taps)
+        found.append(SubKernel(taps, sizes, (t_h, t_w), here))
+    return tuple(found)
 
 
 @lru_cache(maxsize=1024)
@@ -200,7 +266,9 @@ def tiling(
 ) -> Tiling:
     """Cut a forward problem into tiles and panels; ``tile`` as a kernel was packed for."""
     h_axis, w_axis = tile_axes(problem)
-    h, w = (BY_TILE[t] for t in tile) if tile else (filtering(h_axis), filtering(w_axis))
+    axes = h_axis, w_axis
+    tile = tile or tuple(filtering(axis.kernel, axis.out).t for axis in axes)
+    h, w = (BY_TILE[t] for t in tile)
     rows, columns = -(-h_axis.out // h.m), -(-w_axis.out // w.m)
     bands = max(1, -(-columns // BAND))
     columns, lanes = -(-columns // bands), vector_bytes() // dtype.itemsize
@@ -247,31 +315,24 @@ def scratch_bytes(cut: Tiling, groups: int, threads: int) -> int:
     return kept * cut.v_panel + threads * cut.own
 
 
-def words(
-    problem: ConvProblem,
-    cut: Tiling,
-    x: Strides,
-    y: Strides,
-    u_group: int,
-    threads: int,
-    one: Slice,
-) -> Words:
-    """Tell the kernels of a forward problem; ``x`` and ``y`` are strides in elements."""
-    shared = is_shared(cut, problem.G, threads)
+def words(one: Picture, cut: Tiling, u_group: int, threads: int) -> Words:
+    """Tell the kernels of a forward problem."""
+    problem, shared = one.problem, is_shared(cut, one.problem.G, threads)
     h_axis, w_axis = tile_axes(problem)
-    x_image, x_group, x_channel, x_row = in_bytes(problem, x, cut.item)
-    y_image, y_group, y_channel, y_row = in_bytes(problem, y, cut.item)
+    x_image, x_group, x_channel, x_row, x_pixel = in_bytes(problem, one.x, cut.item)
+    y_image, y_group, y_channel, y_row, y_pixel = in_bytes(problem, one.y, cut.item)
     channels = max(1, cut.inputs // 16)
     # What no output sees (behind a crop) is padding to the tiles: its rounding errors, too,
     # would be in the results.
     (_, height), (_, width) = (axis.reads(0, axis.out) for axis in (h_axis, w_axis))
     return Words(
         operand=FIRST,
-        x_at=one.x * cut.item,
+        x_at=one.x_at * cut.item,
         x_image=x_image,
         x_group=x_group,
         x_channel=x_channel,
         x_row=x_row,
+        x_pixel=x_pixel,
         C=problem.C,
         H=height if one.is_there else 0,
         W=width,
@@ -296,15 +357,18 @@ def words(
         own_bytes=cut.own if shared else cut.own + cut.v_panel,
         strip=cut.m_panel,
         pixels=cut.m_panel + cut.strip,
-        y_at=one.y * cut.item,
+        y_at=one.y_at * cut.item,
         y_image=y_image,
         y_group=y_group,
         y_channel=y_channel,
         y_row=y_row,
+        y_pixel=y_pixel,
+        adds=0,
         K=problem.K,
         P=h_axis.out,
         Q=w_axis.out,
-        u=-1,
+        u_in=SECOND,
+        u=0,
         u_group=u_group,
         vectors=cut.outputs,
         block=cut.block,
@@ -315,9 +379,9 @@ def words(
     )
 
 
-def in_bytes(problem: ConvProblem, strides: Strides, item: int) -> tuple[int, int, int, int]:
-    """Keep strides of images, groups, channels and rows; the last axis has stride 1."""
+def in_bytes(problem: ConvProblem, strides: Strides, item: int) -> tuple[int, int, int, int, int]:
+    """Keep strides of images, groups, channels, rows and pixels."""
     image, group, channel, *spatial = strides
-    h, _ = tile_places(problem)
+    h, w = tile_places(problem)
     row = spatial[h] if h >= 0 else 0
-    return image * item, group * item, channel * item, row * item
+    return image * item, group * item, channel * item, row * item, spatial[w] * item

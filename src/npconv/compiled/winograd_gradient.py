@@ -8,6 +8,7 @@ input once more.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -18,8 +19,18 @@ from npconv.compiled import partial_sums
 from npconv.compiled.blocks import FIRST, SECOND
 from npconv.compiled.machine_code import address_of
 from npconv.compiled.prepared import Prepared, Step, Strides, step
-from npconv.compiled.winograd import Slice, Tiling, odd_lines, slices, tiling, whole_lines, words
-from npconv.compiled.winograd_steps import check_words
+from npconv.compiled.winograd import (
+    Picture,
+    SubKernel,
+    Tiling,
+    odd_lines,
+    pictures,
+    sub_kernels,
+    tiling,
+    whole_lines,
+    words,
+)
+from npconv.compiled.winograd_steps import check_words, taps_in_bytes
 from npconv.compiled.winograd_words import ALONE_BYTES, GradientWords, StreamWords
 from npconv.problem import ConvProblem
 
@@ -95,43 +106,54 @@ def prepare_gradient(
     problem: ConvProblem, dtype: DType, x: Strides, dy: Strides, threads: int, adds: bool
 ) -> Prepared:
     """Prepare the kernel's gradient, which is added to what is there, or written."""
-    cut = tiling(problem, dtype)
-    of = chunks(problem, cut, threads)
     steps: list[Step] = []
-    for one in slices(problem, x, dy):
-        steps += _slice(problem, cut, of, (x, dy), one, adds or bool(steps), dtype)
-        check = check_words(problem, cut, x, dy, one)._replace(
-            norms=of.norms_at, streams=of.streams, ranges=of.ranges, of_part=of.of_part,
-            of_inputs=cut.inputs * cut.lanes, of_range=of.vectors * cut.lanes,
-            closer=of.closer_at,
-        )  # fmt: skip
-        steps.append(step(("winograd_check", "gradient", str(dtype)), check, problem.G))
-    return Prepared(tuple(steps), of.total, threads)
+    room = 0
+    for kernel in sub_kernels(problem):
+        begun = adds
+        for part in kernel.parts:
+            cut = tiling(part.problem, dtype, kernel.tile)
+            of = chunks(part.problem, cut, threads)
+            room = max(room, of.total)
+            for one in pictures(problem, part, x, dy):
+                steps += _picture(problem, kernel, one, cut, of, begun, dtype)
+                begun = True
+                check = check_words(one, cut)._replace(
+                    norms=of.norms_at, streams=of.streams, ranges=of.ranges, of_part=of.of_part,
+                    of_inputs=cut.inputs * cut.lanes, of_range=of.vectors * cut.lanes,
+                    closer=of.closer_at,
+                )  # fmt: skip
+                steps.append(step(("winograd_check", "gradient", str(dtype)), check, problem.G))
+    return Prepared(tuple(steps), room, threads)
 
 
-def _slice(
-    problem: ConvProblem, cut: Tiling, of: Chunks, lie: tuple[Strides, Strides], one: Slice,
-    adds: bool, dtype: DType,
+def _picture(
+    whole: ConvProblem, kernel: SubKernel, one: Picture, cut: Tiling, of: Chunks, adds: bool,
+    dtype: DType,
 ) -> list[Step]:  # fmt: skip
     """Transform both operands of each chunk, multiply, transform back; then add streams up."""
+    problem = one.problem
     v_element, m_element = odd_lines(of.tiles * of.v_tile), odd_lines(of.tiles * of.m_tile)
-    taps = problem.taps * cut.item
-    inputs = words(problem, cut, *lie, 0, 1, one)._replace(
+    inputs = words(one, cut, 0, 1)._replace(
         operand=FIRST, first=0, panel=of.tiles, panels=1, channels=1, parts=cut.inputs,
         v=0, v_panel=0, v_worker=of.each, v_tile=of.v_tile, v_element=v_element,
         own=of.own_at, own_bytes=of.each, strip=0,
     )  # fmt: skip
     grads = inputs._replace(
         operand=SECOND, x_at=inputs.y_at, x_image=inputs.y_image, x_group=inputs.y_group,
-        x_channel=inputs.y_channel, x_row=inputs.y_row,
+        x_channel=inputs.y_channel, x_row=inputs.y_row, x_pixel=inputs.y_pixel,
         C=problem.K, H=inputs.P, W=inputs.Q, top=0, left=0, parts=cut.outputs,
         v=of.m_at, v_tile=of.m_tile, v_element=m_element,
     )  # fmt: skip
+    # Streams have the elements of this kernel alone, side by side.
+    taps, at, of_row, of_tap = kernel.elements, 0, kernel.sizes[-1] * cut.item, cut.item
+    if of.streams == 1:
+        taps, (at, of_row, of_tap) = whole.taps, taps_in_bytes(whole, kernel, cut.item)
+    of_kernel = taps * cut.item
     products = GradientWords(
         problem.C, problem.K, of.tiles, 0, 0, of.v_tile, v_element,
         of.m_at, 0, of.m_tile, m_element, of.rows, 1,
         of.columns, of.column_parts, of.own_at, of.each, of.u_row, odd_lines(of.rows * of.u_row),
-        problem.K * problem.C * taps, int(adds),
+        problem.K * problem.C * of_kernel, of_kernel, at, of_row, of_tap, int(adds),
     )  # fmt: skip
     told = [np.array(each, np.int64) for each in (inputs, grads, products)]
     variant = (str(dtype), cut.variant)
@@ -140,15 +162,24 @@ def _slice(
         *(each.ctypes.data for each in told), *map(len, told),
         *(address_of(*kernel, *variant) for kernel in kernels),
         of.number, of.streams, of.ranges, of.tiles, cut.tiles, cut.inputs, cut.outputs,
-        of.vectors, cut.lanes, problem.C * taps, cut.item, of.each,
+        of.vectors, cut.lanes, problem.C * of_kernel, cut.item, of.each,
         of.sums_at, partial_sums.nbytes(problem, cut.item, 2) // 2, int(adds),
         of.squares_at, of.norms_at, of.of_part,
     ]  # fmt: skip
     parts = problem.G * of.streams * of.ranges
     steps = [step(("winograd", "stream", str(dtype)), StreamWords(*told_words), parts, told)]
     if of.streams > 1:
-        kernel = (problem.G, problem.K, problem.C, *problem.kernel)
-        strides = tuple(int(np.prod(kernel[i + 1 :])) for i in range(len(kernel)))
+        at, strides = _strides_of(whole, kernel)
         name, count = str(dtype), of.streams
-        steps.append(partial_sums.add_up(problem, name, count, of.sums_at, strides, adds=adds))
+        added = partial_sums.add_up(problem, name, count, of.sums_at, strides, first=at, adds=adds)
+        steps.append(added)
     return steps
+
+
+def _strides_of(problem: ConvProblem, kernel: SubKernel) -> tuple[int, Strides]:
+    """Say where a kernel's elements lie among all of them, in elements."""
+    shape = (problem.G, problem.K, problem.C, *problem.kernel)
+    whole = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+    taps = list(zip(kernel.taps, whole[3:], strict=True))
+    first = sum(each.first * stride for each, stride in taps)
+    return first, (*whole[:3], *(each.apart * stride for each, stride in taps))

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from npconv.algorithms.protocol import DType
+from npconv.axis import Axis
 from npconv.compiled.blocks import CALL_WORDS, FIRST, OUT, SCRATCH, SECOND
 from npconv.compiled.machine_code import address_of
 from npconv.compiled.prepared import Prepared, Step, Strides, step
 from npconv.compiled.winograd import (
-    Slice,
+    Picture,
+    SubKernel,
     Tiling,
     dealt,
     in_bytes,
     is_shared,
     pairs_of,
+    pictures,
     scratch_bytes,
-    slices,
+    sub_kernels,
     tile_axes,
+    tile_places,
     tiling,
     whole_lines,
     words,
 )
 from npconv.compiled.winograd_words import ALONE_BYTES, CheckWords, KernelWords, Words
+from npconv.lattices import Lattice
 from npconv.problem import ConvProblem
 
 # A kernel that was not packed is transformed as a whole up to so many bytes. A larger one is in
@@ -39,27 +47,52 @@ FEW_IMAGES = 4  # for each thread, that are checked piece by piece
 SMALL_BLOCK = 1
 
 
+class Place(NamedTuple):
+    """Where a transformed kernel lies in what is packed of its group, and what is known of it."""
+
+    kernel: SubKernel
+    cut: Tiling
+    u: int  # in bytes
+    seen: int
+    group: int  # from one group's to the next
+
+
+def places(problem: ConvProblem, dtype: DType, tile: tuple[int, ...] | None = None) -> list[Place]:
+    """Lay out a packed kernel: one transformed kernel after the other."""
+    found, u = [], 0
+    for kernel in sub_kernels(problem, tile):
+        sizes = tuple(Axis(size, size) for size in kernel.sizes)
+        cut = tiling(problem._replace(axes=sizes), dtype, kernel.tile)
+        found.append(Place(kernel, cut, u, u + cut.u_bytes, 0))
+        u = whole_lines(u + cut.u_bytes + seen_numbers(problem) * cut.item)
+    whole = math.prod(found[0].kernel.tile) * dtype.itemsize
+    return [place._replace(group=-(-u // whole) * whole) for place in found]
+
+
 def seen_numbers(problem: ConvProblem) -> int:
     """Count what the checks want to know of a group's kernel; see `winograd_kernel`."""
     return problem.C * (1 + problem.taps)
 
 
-def packed_shape(problem: ConvProblem, cut: Tiling) -> tuple[int, int, int, int]:
+def packed_shape(problem: ConvProblem, dtype: DType) -> tuple[int, int, int, int]:
     """Give the shape of a packed kernel: each group's, and behind it what the checks want."""
-    beside = -(-seen_numbers(problem) // cut.elements)
-    return problem.G, cut.h.t, cut.w.t, cut.u_bytes // cut.item // cut.elements + beside
+    first = places(problem, dtype)[0]
+    t_h, t_w = first.kernel.tile
+    return problem.G, t_h, t_w, first.group // dtype.itemsize // (t_h * t_w)
 
 
 @lru_cache(maxsize=1024)
 def prepare_pack(problem: ConvProblem, turned: bool, dtype: DType, threads: int) -> Prepared:
     """Prepare the transform of a kernel of a forward problem into a packed one."""
-    cut = tiling(problem.one_image, dtype)
-    size = _numbers(packed_shape(problem, cut)) * cut.item
-    made = _kernel_words(problem, cut, turned)._replace(
-        operand=FIRST, result=OUT, u_group=size, seen=cut.u_bytes, seen_group=size
-    )
-    steps = (_transform(cut, made, problem.G, dtype), _seen(made, problem.G, dtype))
-    return Prepared(steps, problem.G * cut.outputs * problem.C * cut.item, threads)
+    steps: list[Step] = []
+    room = 0
+    for kernel, cut, u, seen, group in places(problem, dtype):
+        made = _kernel_words(problem, kernel, cut, turned)._replace(
+            operand=FIRST, result=OUT, u=u, u_group=group, seen=seen, seen_group=group
+        )
+        steps += [_transform(cut, made, problem.G, dtype), _seen(made, problem.G, dtype)]
+        room = problem.G * cut.outputs * problem.C * cut.item
+    return Prepared(tuple(steps), room, threads)
 
 
 @lru_cache(maxsize=1024)
@@ -73,62 +106,101 @@ def prepare_forward(
     turned: bool,
 ) -> Prepared:
     """Prepare a forward problem; its kernel is packed for ``tile``, or None: it is as it came."""
-    if tile is not None:
-        cut = dealt(tiling(problem, dtype, tile), problem.G, threads)
-        size = _numbers(packed_shape(problem, cut)) * cut.item
-        steps: list[Step] = []
-        for one in slices(problem, x, y):
-            made = words(problem, cut, x, y, size, threads, one)
-            check = check_words(problem, cut, x, y, one)
-            check = check._replace(seen_in=SECOND, seen=cut.u_bytes, seen_group=size)
-            steps += _halves(made, cut, problem.G, threads, dtype, check)
-        return Prepared(tuple(steps), scratch_bytes(cut, problem.G, threads), threads)
-    return _from_raw(problem, dtype, x, y, threads, turned)
+    steps: list[Step] = []
+    room, written = 0, set[tuple[Lattice, ...]]()
+    for place in places(problem, dtype, tile):
+        kernel = place.kernel
+        if tile is None:
+            cuts = raw_cuts(problem, kernel, dtype, threads)
+        else:
+            cuts = packed_cuts(problem, kernel, dtype, threads)
+        work: list[Work] = []
+        for part, cut in zip(kernel.parts, cuts, strict=True):
+            adds = int(part.written in written)
+            work += [Work(one, cut, adds) for one in pictures(problem, part, x, y)]
+            written.add(part.written)
+        if tile is None:
+            steps += _from_raw(problem, kernel, work, dtype, threads, turned)
+            room = max(room, raw_layout(problem, cuts, threads)[3])
+        else:
+            steps += _from_packed(problem, place, work, dtype, threads)
+            room = max(room, *(scratch_bytes(cut, problem.G, threads) for cut in cuts), 0)
+    return Prepared(tuple(steps), room, threads)
+
+
+class Work(NamedTuple):
+    """A picture, how it is cut, and whether its results are added to what is there."""
+
+    one: Picture
+    cut: Tiling
+    adds: int
+
+
+def _from_packed(
+    problem: ConvProblem, place: Place, work: Sequence[Work], dtype: DType, threads: int
+) -> list[Step]:
+    """Multiply by a packed kernel."""
+    steps: list[Step] = []
+    for one, cut, adds in work:
+        made = words(one, cut, place.group, threads)._replace(u=place.u, adds=adds)
+        check = held_against(check_words(one, cut), one, cut)._replace(
+            seen_in=SECOND, seen=place.seen, seen_group=place.group
+        )
+        steps += _halves(made, cut, problem.G, threads, dtype, check)
+    return steps
 
 
 def _from_raw(
-    problem: ConvProblem, dtype: DType, x: Strides, y: Strides, threads: int, turned: bool
-) -> Prepared:
+    problem: ConvProblem,
+    kernel: SubKernel,
+    work: Sequence[Work],
+    dtype: DType,
+    threads: int,
+    turned: bool,
+) -> list[Step]:
     """Transform some of the kernel, multiply with that, and so on."""
-    cut = raw_tiling(problem, dtype, threads)
-    u, most, seen, total = raw_layout(problem, cut, threads)
+    cuts = raw_cuts(problem, kernel, dtype, threads)
+    if not work:
+        return []
+    cut, (u, most, seen, _) = largest(cuts), raw_layout(problem, cuts, threads)
     seen_group = seen_numbers(problem) * cut.item
     blocks = _blocks_at_once(problem, cut, threads)
     u_group = blocks * cut.u_block
-    kernel = _kernel_words(problem, cut, turned)._replace(
+    told = _kernel_words(problem, kernel, cut, turned)._replace(
         u=u, u_group=u_group, most=most, seen=seen, seen_group=seen_group
     )
-    pictures, shared = slices(problem, x, y), is_shared(cut, problem.G, threads)
     checks = [
-        check_words(problem, cut, x, y, one)._replace(
+        held_against(check_words(one, own), one, own)._replace(
             seen_in=SCRATCH, seen=seen, seen_group=seen_group
         )
-        for one in pictures
+        for one, own, _ in work
     ]
-    seen_step, steps = _seen(kernel, problem.G, dtype), []
-    if blocks < cut.blocks and len(pictures) == 1 and shared:
-        made = words(problem, cut, x, y, 0, threads, pictures[0])._replace(u=u)
-        steps = _alone(made, kernel._replace(u_group=0), cut, problem.G, dtype)
-        steps += [seen_step, check_step(checks[0], dtype, threads)]
-        return Prepared(tuple(steps), total, threads)
+    seen_step, steps = _seen(told, problem.G, dtype), list[Step]()
+    shared = len(work) == 1 and is_shared(cut, problem.G, threads)
+    if blocks < cut.blocks and shared:
+        made = words(work[0].one, cut, 0, threads)._replace(u_in=SCRATCH, u=u, adds=work[0].adds)
+        steps = _alone(made, told._replace(u_group=0), cut, problem.G, dtype)
+        return [*steps, seen_step, check_step(checks[0], dtype, threads)]
     for first in range(0, cut.outputs, blocks * cut.block):
         stop = min(first + blocks * cut.block, cut.outputs)
-        part = kernel._replace(first=first, vectors=stop - first)
+        part = told._replace(first=first, vectors=stop - first)
         steps.append(_transform(cut, part, problem.G, dtype))
         if stop == cut.outputs:
             steps.append(seen_step)
-        for one, check in zip(pictures, checks, strict=True):
-            made = words(problem, cut, x, y, u_group, threads, one)._replace(
+        for (one, own, adds), check in zip(work, checks, strict=True):
+            made = words(one, own, u_group, threads)._replace(
+                u_in=SCRATCH,
                 u=u,
+                adds=adds,
                 first_block=first // cut.block,
                 blocks=-(-(stop - first) // cut.block),
                 vectors=stop,
             )
             last = check if stop == cut.outputs else None
-            halves = _halves(made, cut, problem.G, threads, dtype, last)
+            halves = _halves(made, own, problem.G, threads, dtype, last)
             # V that threads share is still there, if it is not another picture's.
-            steps += halves[1:] if first and shared and len(pictures) == 1 else halves
-    return Prepared(tuple(steps), total, threads)
+            steps += halves[1:] if first and shared else halves
+    return steps
 
 
 def _alone(made: Words, kernel: KernelWords, cut: Tiling, groups: int, dtype: DType) -> list[Step]:
@@ -150,18 +222,39 @@ def _alone_bytes(cut: Tiling) -> int:
     return whole_lines(cut.u_block + ALONE_BYTES)
 
 
-def raw_tiling(problem: ConvProblem, dtype: DType, threads: int) -> Tiling:
-    """Cut a problem whose kernel is not packed: small blocks where it is transformed in pieces."""
-    cut = tiling(problem, dtype)
-    if cut.tiles >= MANY_TILES or problem.G * cut.u_bytes <= U_BYTES:
-        return dealt(cut, problem.G, threads)
-    cut = tiling(problem, dtype, None, SMALL_BLOCK)
-    return cut._replace(panel=max(cut.tiles, 1), panels=1)  # which all threads multiply
+def packed_cuts(
+    problem: ConvProblem, kernel: SubKernel, dtype: DType, threads: int
+) -> list[Tiling]:
+    """Cut the problems of a kernel."""
+    cuts = [tiling(part.problem, dtype, kernel.tile) for part in kernel.parts]
+    return [dealt(cut, problem.G, threads) for cut in cuts]
 
 
-def raw_layout(problem: ConvProblem, cut: Tiling, threads: int) -> tuple[int, int, int, int]:
+def raw_cuts(problem: ConvProblem, kernel: SubKernel, dtype: DType, threads: int) -> list[Tiling]:
+    """Cut those of one not packed: into small blocks where it is transformed in pieces."""
+    cuts = packed_cuts(problem, kernel, dtype, threads)
+    if not cuts:
+        return []
+    most = largest(cuts)
+    if most.tiles >= MANY_TILES or problem.G * most.u_bytes <= U_BYTES:
+        return cuts
+    cuts = [tiling(part.problem, dtype, kernel.tile, SMALL_BLOCK) for part in kernel.parts]
+    return [cut._replace(panel=max(cut.tiles, 1), panels=1) for cut in cuts]  # for all threads
+
+
+def largest(cuts: Sequence[Tiling]) -> Tiling:
+    """Choose the one with most tiles."""
+    return max(cuts, key=lambda cut: cut.tiles)
+
+
+def raw_layout(
+    problem: ConvProblem, cuts: Sequence[Tiling], threads: int
+) -> tuple[int, int, int, int]:
     """Say where in scratch transformed kernels and what is known of them lie, and all bytes."""
-    u = whole_lines(scratch_bytes(cut, problem.G, threads))
+    if not cuts:
+        return 0, 0, 0, 0
+    cut = largest(cuts)
+    u = max(whole_lines(scratch_bytes(each, problem.G, threads)) for each in cuts)
     at_once = problem.G * _blocks_at_once(problem, cut, threads) * cut.u_block
     most = u + max(at_once, threads * _alone_bytes(cut))
     seen = most + problem.G * cut.outputs * problem.C * cut.item
@@ -198,15 +291,21 @@ def _halves(
     return [step(("winograd", "fused"), made, panels, told)]
 
 
-def _kernel_words(problem: ConvProblem, cut: Tiling, turned: bool) -> KernelWords:
+def _kernel_words(
+    problem: ConvProblem, kernel: SubKernel, cut: Tiling, turned: bool
+) -> KernelWords:
     taps, item = problem.taps, cut.item
     # The kernel came as (G, K, C, *kernel), or, to be turned, with K and C exchanged.
     near, far = taps * item, taps * (problem.K if turned else problem.C) * item
+    at, of_row, of_tap = taps_in_bytes(problem, kernel, item, turned=turned)
     return KernelWords(
         operand=SECOND,
         of_group=problem.C * problem.K * taps * item,
         of_out=near if turned else far,
         of_in=far if turned else near,
+        at=at,
+        of_row=of_row,
+        of_tap=of_tap,
         C=problem.C,
         K=problem.K,
         taps=taps,
@@ -222,6 +321,23 @@ def _kernel_words(problem: ConvProblem, cut: Tiling, turned: bool) -> KernelWord
         seen=0,
         seen_group=0,
     )
+
+
+def taps_in_bytes(
+    problem: ConvProblem, kernel: SubKernel, item: int, *, turned: bool = False
+) -> tuple[int, int, int]:
+    """Say where in the kernel the first of these elements lies, the next row's and the next."""
+    strides = [math.prod(problem.kernel[i + 1 :]) * item for i in range(problem.rank)]
+    first = [taps.first for taps in kernel.taps]
+    if turned:  # counted from the other end
+        first = [
+            whole - 1 - taps.first - (size - 1) * taps.apart
+            for whole, taps, size in zip(problem.kernel, kernel.taps, kernel.sizes, strict=True)
+        ]
+    of = [taps.apart * stride for taps, stride in zip(kernel.taps, strides, strict=True)]
+    h, w = tile_places(problem._replace(axes=tuple(Axis(size, size) for size in kernel.sizes)))
+    row = of[h] if h >= 0 and kernel.sizes[h] > 1 else kernel.sizes[w] * of[w]
+    return sum(i * stride for i, stride in zip(first, strides, strict=True)), row, of[w]
 
 
 def _transform(cut: Tiling, made: KernelWords, groups: int, dtype: DType) -> Step:
@@ -242,10 +358,9 @@ def check_step(made: CheckWords, dtype: DType, threads: int) -> Step:
     return step(("winograd_check", "image", str(dtype)), made, images * pieces)
 
 
-def check_words(
-    problem: ConvProblem, cut: Tiling, x: Strides, y: Strides, one: Slice
-) -> CheckWords:
+def check_words(one: Picture, cut: Tiling) -> CheckWords:
     """Tell the checks where inputs and outputs lie, and which elements may stray."""
+    problem = one.problem
     h_axis, w_axis = tile_axes(problem)
     read, inside = [], []
     for axis in (h_axis, w_axis):
@@ -257,8 +372,8 @@ def check_words(
     if not one.is_there:
         read = [(0, 0), (0, 0)]
     return CheckWords(
-        one.x * cut.item, *in_bytes(problem, x, cut.item),
-        one.y * cut.item, *in_bytes(problem, y, cut.item),
+        one.x_at * cut.item, *in_bytes(problem, one.x, cut.item),
+        one.y_at * cut.item, *in_bytes(problem, one.y, cut.item),
         problem.N, problem.G, problem.C, problem.K,
         h_axis.size if one.is_there else 0, w_axis.size,
         h_axis.out, w_axis.out, h_axis.low, w_axis.low,
@@ -266,6 +381,14 @@ def check_words(
     )  # fmt: skip
 
 
-def _numbers(shape: tuple[int, int, int, int]) -> int:
-    """Count the numbers of one group."""
-    return shape[1] * shape[2] * shape[3]
+def held_against(made: CheckWords, one: Picture, cut: Tiling) -> CheckWords:
+    """Tell the check of an image what the result of the whole problem holds."""
+    (h, w), whole = tile_axes(one.whole), one.whole
+    *_, of_row, of_pixel = in_bytes(whole, one.whole_x, cut.item)
+    return made._replace(
+        R=h.kernel, S=w.kernel, whole_at=one.whole_at * cut.item, of_row=of_row, of_pixel=of_pixel,
+        size_h=h.size if one.is_there else 0, size_w=w.size, out_h=h.out, out_w=w.out,
+        low_h=h.low, low_w=w.low, stride_h=h.stride, stride_w=w.stride,
+        dilation_h=h.dilation, dilation_w=w.dilation,
+        holes_h=h.input_dilation, holes_w=w.input_dilation,
+    )  # fmt: skip

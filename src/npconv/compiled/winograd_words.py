@@ -20,6 +20,7 @@ class Words(NamedTuple):
     x_group: int
     x_channel: int
     x_row: int
+    x_pixel: int
     C: int
     H: int
     W: int
@@ -49,10 +50,13 @@ class Words(NamedTuple):
     y_group: int
     y_channel: int
     y_row: int
+    y_pixel: int
+    adds: int  # whether to what is there
     K: int
     P: int
     Q: int
-    u: int  # where in scratch the transformed kernel begins; -1: in the second operand
+    u_in: int  # which word of the block says where the transformed kernel lies
+    u: int  # bytes from there to where it begins
     u_group: int
     vectors: int  # of output channels, up to the last of these blocks
     block: int  # vectors of output channels that are multiplied together
@@ -74,9 +78,12 @@ class KernelWords(NamedTuple):
     of_group: int
     of_out: int
     of_in: int
+    at: int  # from where a kernel begins to the first of the elements that are meant
+    of_row: int  # from one row of them to the next
+    of_tap: int  # and from one to the next
     C: int
     K: int
-    taps: int
+    taps: int  # of the whole kernel
     turned: int
     block: int  # vectors of output channels that are multiplied together
     first: int  # vector of output channels
@@ -113,6 +120,10 @@ class GradientWords(NamedTuple):
     u_row: int
     u_element: int
     w_group: int
+    of_kernel: int  # bytes of all elements of one kernel
+    at: int  # of them these are meant, as in `KernelWords`
+    of_row: int
+    of_tap: int
     adds: int  # whether to what is there
 
 
@@ -156,11 +167,13 @@ class CheckWords(NamedTuple):
     x_group: int
     x_channel: int
     x_row: int
+    x_pixel: int
     y_at: int
     y_image: int
     y_group: int
     y_channel: int
     y_row: int
+    y_pixel: int
     N: int
     G: int
     C: int
@@ -179,7 +192,7 @@ class CheckWords(NamedTuple):
     outer_row: int
     inner_column: int
     outer_column: int
-    R: int
+    R: int  # kernel elements: of the whole kernel, but for a kernel's gradient
     S: int
     seen_in: int  # which word of the block says where what is known of the kernel lies
     seen: int
@@ -192,6 +205,22 @@ class CheckWords(NamedTuple):
     of_inputs: int = 0
     of_range: int = 0
     closer: int = 0  # where in scratch is room for a sum for each pair of channels
+    # The whole problem, whose result is held against what strays in a part of it.
+    whole_at: int = 0
+    of_row: int = 0
+    of_pixel: int = 0
+    size_h: int = 0
+    size_w: int = 0
+    out_h: int = 0
+    out_w: int = 0
+    low_h: int = 0
+    low_w: int = 0
+    stride_h: int = 1
+    stride_w: int = 1
+    dilation_h: int = 1
+    dilation_w: int = 1
+    holes_h: int = 1
+    holes_w: int = 1
 
 
 # Room for the blocks of words that `alone` makes, or for each of those of `stream`.

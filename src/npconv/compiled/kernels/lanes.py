@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
 
 from npconv.compiled.kernels.arithmetic import Arithmetic, pick
+from npconv.compiled.kernels.loops import Held, either
 from npconv.compiled.kernels.memory import I8, I32, I64, declared, prefetch
 
 
@@ -47,8 +49,46 @@ class Lanes(Arithmetic):
 
     def load_number(self, builder: Any, address: Any, offset: Any = 0) -> Any:
         """Load one number into every lane."""
-        pointer = builder.bitcast(self.at(builder, address, offset), self.scalar.as_pointer())
-        return self.broadcast(builder, builder.load(pointer))
+        return self.broadcast(builder, builder.load(self.number_at(builder, address, offset)))
+
+    def number_at(self, builder: Any, address: Any, offset: Any) -> Any:
+        """Point to one number."""
+        return builder.bitcast(self.at(builder, address, offset), self.scalar.as_pointer())
+
+    def gathered(self, builder: Any, address: Any, offsets: Sequence[Any]) -> Any:
+        """Load a vector number by number, from as many places as there are lanes."""
+        vector = self.zero
+        for i, offset in enumerate(offsets):
+            number = builder.load(self.number_at(builder, address, offset))
+            vector = builder.insert_element(vector, number, I32(i))
+        return vector
+
+    def load_apart(
+        self, builder: Any, address: Any, offset: Any, apart: Any, stop: Any, *, whole: bool = False
+    ) -> Any:
+        """Load numbers so many bytes apart: ``stop`` of them, at least one; zeros behind those."""
+        places = []
+        for i in range(self.lanes):
+            there = builder.icmp_signed("<", I64(i), stop)
+            step = I64(i) if whole else builder.select(there, I64(i), I64(0))
+            places.append(builder.add(offset, builder.mul(step, apart)))
+        vector = self.gathered(builder, address, places)
+        if whole:
+            return vector
+        return builder.select(self.first(builder, stop), vector, self.zero)
+
+    def load_row(self, builder: Any, address: Any, offset: Any, apart: Any, stop: Any) -> Any:
+        """Load numbers of a row, which lie side by side or apart; as `load_apart`."""
+        held = Held(builder, self.type, [0])
+
+        def load(together: bool) -> None:
+            if together:
+                held[0] = self.load_some(builder, self.first(builder, stop), address, offset)
+            else:
+                held[0] = self.load_apart(builder, address, offset, apart, stop)
+
+        either(builder, builder.icmp_signed("==", apart, I64(self.itemsize)), load)
+        return held[0]
 
     def larger(self, builder: Any, a: Any, b: Any) -> Any:
         """Give the larger of each two lanes; ``b`` where either is NaN."""

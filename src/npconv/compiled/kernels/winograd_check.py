@@ -31,7 +31,7 @@ def make(what: str, dtype: str) -> Callable[..., None]:
 
 
 def weighted(lanes: Lanes, dtype: str) -> Any:
-    """Make ``(x, of_channel, weights, channels, count)``, the largest sum.
+    """Make ``(x, of_channel, of_pixel, weights, channels, count)``, the largest sum.
 
     Pixel by pixel, of ``count`` of them, over the channels: of magnitudes times weights. As
     many sums as there are lanes, each of every so-manieth channel, then halves onto halves:
@@ -39,8 +39,11 @@ def weighted(lanes: Lanes, dtype: str) -> Any:
     """
     many = lanes.count
 
-    def emit(builder: Any, x: Any, of_channel: Any, weights: Any, channels: Any, count: Any) -> Any:
-        mask, last = lanes.first(builder, count), builder.sub(channels, I64(1))
+    def emit(
+        builder: Any, x: Any, of_channel: Any, of_pixel: Any, weights: Any, channels: Any,
+        count: Any,
+    ) -> Any:  # fmt: skip
+        last = builder.sub(channels, I64(1))
 
         def add(first: Any, held: list[Any], *, some: bool) -> list[Any]:
             new = []
@@ -52,7 +55,8 @@ def weighted(lanes: Lanes, dtype: str) -> Any:
                 weight = lanes.load_number(builder, weights, offset)
                 weight = builder.select(there, weight, lanes.zero) if some else weight
                 place = builder.mul(channel, of_channel)
-                pixels = lanes.magnitude(builder, lanes.load_some(builder, mask, x, place))
+                pixels = lanes.load_row(builder, x, place, of_pixel, count)
+                pixels = lanes.magnitude(builder, pixels)
                 new.append(lanes.fma(builder, pixels, weight, total))
             return new
 
@@ -69,7 +73,7 @@ def weighted(lanes: Lanes, dtype: str) -> Any:
             sums = [builder.fadd(a, b) for a, b in zip(sums[:half], sums[half:], strict=True)]
         return lanes.largest(builder, sums[0])
 
-    return emitted(emit, 5, KINDS[dtype][0])
+    return emitted(emit, 6, KINDS[dtype][0])
 
 
 def _image(dtype: str) -> Callable[..., None]:
@@ -90,12 +94,12 @@ def _image(dtype: str) -> Callable[..., None]:
             first + (stop - first) * piece // pieces,
             first + (stop - first) * (piece + 1) // pieces,
         )
-        x = get_int(block, FIRST) + get_int(block, CHECK.x_at)
-        x += part // groups * get_int(block, CHECK.x_image)
+        x = get_int(block, FIRST) + part // groups * get_int(block, CHECK.x_image)
         x += part % groups * get_int(block, CHECK.x_group)
         seen = get_int(block, get_int(block, CHECK.seen_in)) + get_int(block, CHECK.seen)
         seen += part % groups * get_int(block, CHECK.seen_group)
-        if not held(block, x, seen, frame(block, x, seen, first, stop) / ALLOWED):
+        met = frame(block, x + get_int(block, CHECK.x_at), seen, first, stop)
+        if not held(block, x + get_int(block, CHECK.whole_at), seen, met / ALLOWED):
             store_shared(flags, part // groups, 1)
 
     return image
@@ -103,15 +107,16 @@ def _image(dtype: str) -> Callable[..., None]:
 
 def _frame(dtype: str) -> Any:
     lanes = Lanes(dtype)
-    sums, count, item = weighted(lanes, dtype), lanes.count, ITEMSIZES[dtype]
+    sums, count = weighted(lanes, dtype), lanes.count
 
     @njit
     def across(block: int, row: int, seen: int, first: int, stop: int) -> Any:
         """Find the largest sum of a row, from one column to another."""
         of_channel, C = get_int(block, CHECK.x_channel), get_int(block, CHECK.C)
-        largest = 0.0
+        of_pixel, largest = get_int(block, CHECK.x_pixel), 0.0
         for j in range(first, stop, count):
-            one = sums(row + j * item, of_channel, seen, C, min(count, stop - j))
+            some = min(count, stop - j)
+            one = sums(row + j * of_pixel, of_channel, of_pixel, seen, C, some)
             largest = max(largest, one)
         return largest
 
@@ -135,20 +140,20 @@ def _frame(dtype: str) -> Any:
 
 
 def products(lanes: Lanes, dtype: str) -> Any:
-    """Make ``(x, of_channel, w, of_kernel, channels, count)``, a sum of products.
+    """Make ``(x, of_channel, of_pixel, w, of_kernel, of_tap, channels, count)``.
 
-    Over the channels: of the magnitudes of ``count`` pixels, at most a vector, with as many
-    of the kernel's.
+    A sum of products over the channels: of the magnitudes of ``count`` pixels, at most a
+    vector, with as many of the kernel's.
     """
 
     def emit(
-        builder: Any, x: Any, of_channel: Any, w: Any, of_kernel: Any, channels: Any, count: Any
-    ) -> Any:
-        mask = lanes.first(builder, count)
-
+        builder: Any, x: Any, of_channel: Any, of_pixel: Any, w: Any, of_kernel: Any,
+        of_tap: Any, channels: Any, count: Any,
+    ) -> Any:  # fmt: skip
         def term(channel: Any, held: Any) -> Any:
-            pixels = lanes.load_some(builder, mask, x, builder.mul(channel, of_channel))
-            taps = lanes.load_some(builder, mask, w, builder.mul(channel, of_kernel))
+            place = builder.mul(channel, of_channel)
+            pixels = lanes.load_row(builder, x, place, of_pixel, count)
+            taps = lanes.load_row(builder, w, builder.mul(channel, of_kernel), of_tap, count)
             return lanes.fma(builder, lanes.magnitude(builder, pixels), taps, held)
 
         def some(step: Any, held: list[Any]) -> list[Any]:
@@ -166,32 +171,61 @@ def products(lanes: Lanes, dtype: str) -> Any:
         )  # fmt: skip
         return lanes.total(builder, rest[0])
 
-    return emitted(emit, 6, KINDS[dtype][0])
+    return emitted(emit, 8, KINDS[dtype][0])
+
+
+@njit
+def seen_from(p: int, stride: int, dilation: int, holes: int, low: int) -> Any:
+    """Solve the equation of `npconv.axis` for the kernel elements through which ``p`` sees inputs.
+
+    Gives the first one and the step to the next, then the first input and its step.
+    """
+    first, step = 0, 1
+    while (p * stride + first * dilation - low) % holes and first < holes:
+        first += 1
+    while step * dilation % holes:
+        step += 1
+    return first, step, (p * stride + first * dilation - low) // holes, step * dilation // holes
 
 
 def holder(dtype: str) -> Any:
-    """Make ``(block, x, seen, needed)``, whether an image's result holds that much."""
+    """Make ``(block, x, seen, needed)``, whether an image's result holds that much.
+
+    It is the result of all parts, and the whole kernel.
+    """
     lanes = Lanes(dtype)
     sums, count, item = products(lanes, dtype), lanes.count, ITEMSIZES[dtype]
 
     @njit
     def sum_at(block: int, x: int, w: int, p: int, q: int) -> Any:
         R, S, C = get_int(block, CHECK.R), get_int(block, CHECK.S), get_int(block, CHECK.C)
-        h, first = p - get_int(block, CHECK.top), q - get_int(block, CHECK.left)
-        stop, total = min(S, get_int(block, CHECK.W) - first), 0.0
-        for r in range(max(0, -h), min(R, get_int(block, CHECK.H) - h)):
-            row = x + (h + r) * get_int(block, CHECK.x_row) + first * item
-            for s in range(max(0, -first), stop, count):
-                total += sums(
-                    row + s * item, get_int(block, CHECK.x_channel),
-                    w + (r * S + s) * item, R * S * item, C, min(count, stop - s),
-                )  # fmt: skip
+        first, step, h, of_h = seen_from(
+            p, get_int(block, CHECK.stride_h), get_int(block, CHECK.dilation_h),
+            get_int(block, CHECK.holes_h), get_int(block, CHECK.low_h),
+        )  # fmt: skip
+        s, of_s, j, of_j = seen_from(
+            q, get_int(block, CHECK.stride_w), get_int(block, CHECK.dilation_w),
+            get_int(block, CHECK.holes_w), get_int(block, CHECK.low_w),
+        )  # fmt: skip
+        start = max(0, -(j // of_j))
+        stop = min(-((s - S) // of_s), -((j - get_int(block, CHECK.size_w)) // of_j))
+        of_pixel, total = get_int(block, CHECK.of_pixel), 0.0
+        for r in range(first, R, step):
+            if 0 <= h < get_int(block, CHECK.size_h):
+                row = x + h * get_int(block, CHECK.of_row) + j * of_pixel
+                for i in range(start, stop, count):
+                    total += sums(
+                        row + i * of_j * of_pixel, get_int(block, CHECK.x_channel),
+                        of_j * of_pixel, w + (r * S + s + i * of_s) * item, R * S * item,
+                        of_s * item, C, min(count, stop - i),
+                    )  # fmt: skip
+            h += of_h
         return total
 
     @njit
     def held(block: int, x: int, seen: int, needed: float) -> Any:
         """Say whether the result holds that much at one of nine positions."""
-        P, Q = get_int(block, CHECK.P), get_int(block, CHECK.Q)
+        P, Q = get_int(block, CHECK.out_h), get_int(block, CHECK.out_w)
         w = seen + get_int(block, CHECK.C) * item
         if needed <= 0:
             return True

@@ -77,7 +77,6 @@ def _multiply(lanes: Lanes, f: Filters) -> Any:
 
 def _back(lanes: Lanes, f: Filters) -> Any:
     one, count, nbytes = kernel_back(lanes, f), lanes.count, lanes.nbytes
-    taps = f.h.r * f.w.r * lanes.itemsize
 
     @njit
     def back(block: int, group: int, k: int, c: int, rows: int, u: int) -> None:
@@ -85,14 +84,19 @@ def _back(lanes: Lanes, f: Filters) -> Any:
         C, adds = get_int(block, GRADIENT.C), get_int(block, GRADIENT.adds)
         columns = min(get_int(block, GRADIENT.columns), -(-C // count) - c)
         dw = get_int(block, OUT) + group * get_int(block, GRADIENT.w_group)
-        doubt = 0
+        dw += get_int(block, GRADIENT.at)
+        of_kernel, doubt = get_int(block, GRADIENT.of_kernel), 0
+        of_row, of_tap = get_int(block, GRADIENT.of_row), get_int(block, GRADIENT.of_tap)
         for i in range(rows):
             for j in range(columns):
                 first = (c + j) * count
                 of = u + i * get_int(block, GRADIENT.u_row) + j * nbytes
-                to = dw + ((k + i) * C + first) * taps
+                to = dw + ((k + i) * C + first) * of_kernel
                 last = min(count, C - first) - 1
-                doubt |= one(of, get_int(block, GRADIENT.u_element), to, last, adds)
+                doubt |= one(
+                    of, get_int(block, GRADIENT.u_element), to, of_kernel, of_row, of_tap, last,
+                    adds,
+                )  # fmt: skip
         flags = get_int(block, FLAGS)
         if doubt and flags:
             store_shared(flags, 0, 1)

@@ -67,7 +67,8 @@ def _one_vector(lanes: Lanes, dtype: str, f: Filters, turned: bool) -> Any:
         last = min(count, K - vector * count) - 1
         of_out, of_in = get_int(block, KERNEL.of_out), get_int(block, KERNEL.of_in)
         w = get_int(block, get_int(block, KERNEL.operand)) + vector * count * of_out
-        w += group * get_int(block, KERNEL.of_group)
+        w += group * get_int(block, KERNEL.of_group) + get_int(block, KERNEL.at)
+        of_row, of_tap = get_int(block, KERNEL.of_row), get_int(block, KERNEL.of_tap)
         k, j = place // width, place % width
         vectors = min(width, here - k * width)
         of_element = odd_lines(vectors * C * nbytes)
@@ -78,7 +79,7 @@ def _one_vector(lanes: Lanes, dtype: str, f: Filters, turned: bool) -> Any:
         most = get_int(block, SCRATCH) + get_int(block, KERNEL.most)
         for c in range(first, stop):
             to = u + c * pair * nbytes
-            largest = one(w + c * of_in, of_out, of_in, last, to, of_element)
+            largest = one(w + c * of_in, of_out, of_in, of_row, of_tap, last, to, of_element)
             put(most, (group * -(-K // count) + vector) * C + c, largest)
 
     return one_vector
@@ -88,7 +89,7 @@ def _seen(dtype: str) -> Callable[..., None]:
     get, put, item, count = getter(dtype), setter(dtype), ITEMSIZES[dtype], Lanes(dtype).count
 
     def seen(block: int, part: int, worker: int) -> None:
-        """Find the largest magnitude for each input channel, and copy one output's kernel.
+        """Find the largest magnitude for each input channel, and copy one output's whole kernel.
 
         Of the outputs, one whose vector has large magnitudes; as the transform turns them.
         """

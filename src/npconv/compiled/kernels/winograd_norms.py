@@ -24,7 +24,6 @@ from npconv.compiled.kernels.memory import (
     setter,
     store_shared,
 )
-from npconv.compiled.registers import ITEMSIZES
 from npconv.compiled.winograd_words import CHECK
 
 # A little less than what `npconv.trust` allows: the rest is for roundings of these sums.
@@ -33,16 +32,18 @@ TOGETHER = 4  # sums that are formed side by side: one alone waits for itself
 
 
 def products(lanes: Lanes, dtype: str) -> Any:
-    """Make ``(x, y, count)``, the sum of so many products of magnitudes."""
+    """Make ``(x, of_x, y, of_y, count)``, the sum of so many products of magnitudes.
 
-    def emit(builder: Any, x: Any, y: Any, count: Any) -> Any:
-        def term(held: Any, at: Any, mask: Any = None) -> Any:
-            offset = builder.mul(at, I64(lanes.itemsize))
+    They are so many bytes apart.
+    """
+
+    def emit(builder: Any, x: Any, of_x: Any, y: Any, of_y: Any, count: Any) -> Any:
+        vector = I64(lanes.count)
+
+        def term(held: Any, at: Any, stop: Any = vector) -> Any:
             pair = [
-                lanes.load(builder, of, offset)
-                if mask is None
-                else lanes.load_some(builder, mask, of, offset)
-                for of in (x, y)
+                lanes.load_row(builder, of, builder.mul(at, apart), apart, stop)
+                for of, apart in ((x, of_x), (y, of_y))
             ]
             a, b = (lanes.magnitude(builder, value) for value in pair)
             return lanes.fma(builder, a, b, held)
@@ -57,7 +58,7 @@ def products(lanes: Lanes, dtype: str) -> Any:
 
         def rest(step: Any, held: list[Any]) -> list[Any]:
             at = builder.add(whole, builder.mul(step, I64(lanes.count)))
-            return [term(held[0], at, lanes.first(builder, builder.sub(count, at)))]
+            return [term(held[0], at, builder.sub(count, at))]
 
         sums = repeated(builder, builder.sdiv(whole, I64(many)), [lanes.zero] * TOGETHER, some)
         left = builder.add(builder.sub(count, whole), I64(lanes.count - 1))
@@ -66,7 +67,7 @@ def products(lanes: Lanes, dtype: str) -> Any:
             total = builder.fadd(total, other)
         return lanes.total(builder, total)
 
-    return emitted(emit, 3, KINDS[dtype][0])
+    return emitted(emit, 5, KINDS[dtype][0])
 
 
 _get, _put = getter("float64"), setter("float64")
@@ -125,13 +126,13 @@ def gradient(dtype: str) -> Callable[..., None]:
 
 
 def _closer(dtype: str) -> Any:
-    add, item = products(Lanes(dtype), dtype), ITEMSIZES[dtype]
+    add = products(Lanes(dtype), dtype)
 
     @njit
-    def norm(row: int, rows: int, of_row: int, width: int) -> Any:
+    def norm(row: int, rows: int, of_row: int, of_pixel: int, width: int) -> Any:
         total = 0.0
         for _ in range(rows):
-            total += add(row, row, width)
+            total += add(row, of_pixel, row, of_pixel, width)
             row += of_row
         return sqrt(total)
 
@@ -149,16 +150,19 @@ def _closer(dtype: str) -> Any:
         h, x_row = get_int(block, CHECK.first_row), get_int(block, CHECK.x_row)
         rows, left = get_int(block, CHECK.stop_row) - h, get_int(block, CHECK.first_column)
         width = get_int(block, CHECK.stop_column) - left
+        x_pixel, y_pixel = get_int(block, CHECK.x_pixel), get_int(block, CHECK.y_pixel)
         for i in range(C * K):
             _put(sums, i, 0.0)
         for n in range(get_int(block, CHECK.N)):
-            here = x + n * get_int(block, CHECK.x_image) + h * x_row + left * item
+            here = x + n * get_int(block, CHECK.x_image) + h * x_row + left * x_pixel
             there = dy + n * get_int(block, CHECK.y_image)
             for c in range(C):
-                _put(of_x, c, norm(here + c * get_int(block, CHECK.x_channel), rows, x_row, width))
+                channel = here + c * get_int(block, CHECK.x_channel)
+                _put(of_x, c, norm(channel, rows, x_row, x_pixel, width))
             for k in range(K):
                 row = there + k * get_int(block, CHECK.y_channel)
-                of_dy = norm(row, get_int(block, CHECK.P), y_row, get_int(block, CHECK.Q))
+                P, Q = get_int(block, CHECK.P), get_int(block, CHECK.Q)
+                of_dy = norm(row, P, y_row, y_pixel, Q)
                 for c in range(C):
                     _put(sums, k * C + c, _get(sums, k * C + c) + of_dy * _get(of_x, c))
         most, where = 0.0, 0
@@ -189,7 +193,7 @@ def _met_somewhere(dtype: str) -> Any:
 
 
 def _met(dtype: str) -> Any:
-    add, item = products(Lanes(dtype), dtype), ITEMSIZES[dtype]
+    add = products(Lanes(dtype), dtype)
 
     @njit
     def met(block: int, x: int, dy: int, tap: int, needed: float) -> Any:
@@ -201,6 +205,7 @@ def _met(dtype: str) -> Any:
         above = tap // get_int(block, CHECK.S) - get_int(block, CHECK.top)
         before = tap % get_int(block, CHECK.S) - get_int(block, CHECK.left)
         first, stop = max(0, -before), min(get_int(block, CHECK.Q), W - before)
+        x_pixel, y_pixel = get_int(block, CHECK.x_pixel), get_int(block, CHECK.y_pixel)
         for n in range(get_int(block, CHECK.N)):
             if needed <= total:
                 return True
@@ -209,7 +214,8 @@ def _met(dtype: str) -> Any:
                 seen = x + n * get_int(block, CHECK.x_image)
                 seen += (p + above) * get_int(block, CHECK.x_row)
                 if first < stop:
-                    total += add(row + first * item, seen + (first + before) * item, stop - first)
+                    at_x, at_y = seen + (first + before) * x_pixel, row + first * y_pixel
+                    total += add(at_y, y_pixel, at_x, x_pixel, stop - first)
         return needed <= total
 
     return met

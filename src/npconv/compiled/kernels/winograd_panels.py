@@ -11,7 +11,7 @@ from typing import Any
 from numba import njit
 
 from npconv.algorithms.winograd_matrices import Matrix
-from npconv.compiled.blocks import BIAS, FLAGS, OUT, SCRATCH, SECOND
+from npconv.compiled.blocks import BIAS, FLAGS, OUT, SCRATCH
 from npconv.compiled.kernels.lanes import Lanes
 from npconv.compiled.kernels.memory import get_int, store_shared
 from npconv.compiled.kernels.winograd_parts import (
@@ -65,12 +65,13 @@ def bounds(block: int, panel: int) -> Any:
 def row_layer(lanes: Lanes) -> Any:
     """Make the function that turns a piece of one row of some channels."""
     turn, zeros = turn_in(lanes), fill_zeros(lanes)
-    count, nbytes, item = lanes.count, lanes.nbytes, lanes.itemsize
+    count, nbytes = lanes.count, lanes.nbytes
 
     @njit
     def lay(
-        x: int, of_channel: int, last: int, width: int, start: int, pixels: int, to: int
-    ) -> None:
+        x: int, of_channel: int, of_pixel: int, last: int, width: int, start: int, pixels: int,
+        to: int,
+    ) -> None:  # fmt: skip
         """Lay ``pixels`` pixels from ``start`` on, zeros where there are none.
 
         Vectors begin with the first pixel that is there: so fewer of them hold a row and its
@@ -80,7 +81,7 @@ def row_layer(lanes: Lanes) -> Any:
         zeros(to, j)
         while j < pixels and start + j < width:
             stop = min(count, width - start - j)
-            turn(x + (start + j) * item, of_channel, last, stop, to + j * nbytes)
+            turn(x + (start + j) * of_pixel, of_channel, of_pixel, last, stop, to + j * nbytes)
             j += count
         if j < pixels:
             zeros(to + j * nbytes, pixels - j)
@@ -139,7 +140,7 @@ def strip_filler(lanes: Lanes, t_h: int, m_h: int, look: Any) -> Any:
     ) -> Any:  # fmt: skip
         """Lay rows of some channels of an image that are not known already."""
         height, width = get_int(block, WORDS.H), get_int(block, WORDS.W)
-        of_channel = get_int(block, WORDS.x_channel)
+        of_channel, of_pixel = get_int(block, WORDS.x_channel), get_int(block, WORDS.x_pixel)
         last = min(count, get_int(block, WORDS.C) - channels * count) - 1
         x = get_int(block, get_int(block, WORDS.operand)) + get_int(block, WORDS.x_at)
         x += group * get_int(block, WORDS.x_group) + channels * count * of_channel
@@ -151,7 +152,7 @@ def strip_filler(lanes: Lanes, t_h: int, m_h: int, look: Any) -> Any:
                 zeros(slot, pixels)
                 continue
             here = x + h * get_int(block, WORDS.x_row)
-            lay(here, of_channel, last, width, start, pixels, slot)
+            lay(here, of_channel, of_pixel, last, width, start, pixels, slot)
             # Rows that also belong to the tiles above have been seen with these.
             if row == 0 or i >= t_h - m_h:
                 log = look(block, group, channels, last, h, start, pixels, slot, log)
@@ -173,8 +174,7 @@ def multiplier(lanes: Lanes, f: Filters) -> Any:
         m, C = own_memory(block, worker), get_int(block, WORDS.C)
         width = get_int(block, WORDS.block)
         v_tile, m_tile = get_int(block, WORDS.v_tile), get_int(block, WORDS.m_tile)
-        u = get_int(block, WORDS.u)
-        u = get_int(block, SECOND) if u < 0 else get_int(block, SCRATCH) + u
+        u = get_int(block, get_int(block, WORDS.u_in)) + get_int(block, WORDS.u)
         u += group * get_int(block, WORDS.u_group) + k * elements * odd_lines(width * C * nbytes)
         k += get_int(block, WORDS.first_block)
         vectors = min(width, get_int(block, WORDS.vectors) - k * width)
@@ -221,7 +221,8 @@ def _back(lanes: Lanes, f: Filters) -> Any:
         last = min(count, K - channel) - 1
         pixels = own_memory(block, worker) + get_int(block, WORDS.pixels)
         bias = pixels + m_h * across * nbytes
-        lend(get_int(block, BIAS), (group * K + channel) * item, last, bias)
+        adds, of_pixel = get_int(block, WORDS.adds), get_int(block, WORDS.y_pixel)
+        lend(0 if adds else get_int(block, BIAS), (group * K + channel) * item, last, bias)
         y = get_int(block, OUT) + get_int(block, WORDS.y_at)
         y += group * get_int(block, WORDS.y_group) + channel * of_channel
         m_tile, m_element = get_int(block, WORDS.m_tile), get_int(block, WORDS.m_element)
@@ -234,16 +235,17 @@ def _back(lanes: Lanes, f: Filters) -> Any:
             for i in range(run):
                 of = m + (tile - first + i) * m_tile
                 doubt |= one(of, m_element, bias, pixels + i * m_w * nbytes, across * nbytes)
-            if doubt and flags:
-                store_shared(flags, image, 1)
-            here = y + image * get_int(block, WORDS.y_image) + column * m_w * item
+            here = y + image * get_int(block, WORDS.y_image) + column * m_w * of_pixel
             here += m_h * row * get_int(block, WORDS.y_row)
             there = min(run * m_w, Q - column * m_w)
             for i in range(min(m_h, P - m_h * row)):
                 for j in range(0, there, count):
                     of = pixels + (i * across + j) * nbytes
-                    turn(of, here + j * item, of_channel, last, min(count, there - j))
+                    to, some = here + j * of_pixel, min(count, there - j)
+                    doubt |= turn(of, to, of_channel, of_pixel, last, some, adds)
                 here += get_int(block, WORDS.y_row)
+            if doubt and flags:
+                store_shared(flags, image, 1)
             tile += run
 
     return back

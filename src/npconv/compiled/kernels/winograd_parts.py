@@ -16,8 +16,8 @@ from numba import types
 
 from npconv.algorithms.winograd_matrices import BY_TILE, Filtering, Matrix, transpose
 from npconv.compiled.kernels.lanes import Lanes
-from npconv.compiled.kernels.loops import either, loop, repeated, unmasked
-from npconv.compiled.kernels.memory import I64, KINDS, emitted
+from npconv.compiled.kernels.loops import Held, either, loop, repeated, unmasked
+from npconv.compiled.kernels.memory import I32, I64, KINDS, emitted
 from npconv.compiled.registers import CACHE_LINE
 
 # How many steps before it is multiplied a line of a product is called into the cache, where
@@ -74,28 +74,42 @@ def transformed(
 
 
 def turn_in(lanes: Lanes) -> Any:
-    """Make ``(x, of_channel, last, stop, to)``: pixels of some channels, channel-last.
+    """Make ``(x, of_channel, of_pixel, last, stop, to)``: pixels of some channels, channel-last.
 
     From each channel, one vector of a row from ``x`` on; of its lanes only the first ``stop``
     exist, the others are zeros. Behind channel ``last`` it is repeated. Writes one vector
     of channels for each pixel.
     """
 
-    def emit(builder: Any, x: Any, of_channel: Any, last: Any, stop: Any, to: Any) -> None:
-        def turn(whole: bool) -> None:
-            mask = None if whole else lanes.first(builder, stop)
+    def emit(
+        builder: Any, x: Any, of_channel: Any, of_pixel: Any, last: Any, stop: Any, to: Any
+    ) -> None:
+        def turn(load: Callable[[Any], Any]) -> None:
             rows = []
             for i in range(lanes.count):
                 within = builder.icmp_signed("<", I64(i), last)
                 channel = builder.select(within, I64(i), last)
-                offset = builder.mul(channel, of_channel)
-                rows.append(lanes.load_some(builder, mask, x, offset))
+                rows.append(load(builder.mul(channel, of_channel)))
             for i, pixel in enumerate(lanes.transposed(builder, rows)):
                 lanes.store(builder, pixel, to, i * lanes.nbytes)
 
-        unmasked(builder, builder.icmp_signed(">=", stop, I64(lanes.count)), turn)
+        def side_by_side(whole: bool) -> None:
+            mask = None if whole else lanes.first(builder, stop)
+            turn(lambda offset: lanes.load_some(builder, mask, x, offset))
 
-    return emitted(emit, 5)
+        def apart(whole: bool) -> None:
+            turn(lambda offset: lanes.load_apart(builder, x, offset, of_pixel, stop, whole=whole))
+
+        def together(are: bool) -> None:
+            whole = builder.icmp_signed(">=", stop, I64(lanes.count))
+            if are:
+                unmasked(builder, whole, side_by_side)
+            else:
+                either(builder, whole, apart)
+
+        either(builder, builder.icmp_signed("==", of_pixel, I64(lanes.itemsize)), together)
+
+    return emitted(emit, 6)
 
 
 def fill_zeros(lanes: Lanes) -> Any:
@@ -160,26 +174,69 @@ def tile_out(lanes: Lanes, f: Filters) -> Any:
 
 
 def turn_out(lanes: Lanes) -> Any:
-    """Make ``(of, y, of_channel, last, count)``: the way back from `turn_in`.
+    """Make ``(of, y, of_channel, of_pixel, last, count, adds)``: the way back from `turn_in`.
 
-    Writes ``count`` pixels of each channel up to ``last``.
+    Writes ``count`` pixels of each channel up to ``last``, or adds them to what is there.
+    Returns 1 where a sum is not finite.
     """
 
-    def emit(builder: Any, of: Any, y: Any, of_channel: Any, last: Any, count: Any) -> None:
-        rows = [lanes.load(builder, of, i * lanes.nbytes) for i in range(lanes.count)]
-        rows = lanes.transposed(builder, rows)
+    def emit(
+        builder: Any, of: Any, y: Any, of_channel: Any, of_pixel: Any, last: Any, count: Any,
+        adds: Any,
+    ) -> Any:  # fmt: skip
+        added, doubt = builder.icmp_signed("!=", adds, I64(0)), Held(builder, lanes.type, [0])
+        doubt[0] = lanes.zero
 
-        def write(whole: bool) -> None:
-            mask = None if whole else lanes.first(builder, count)
+        def together() -> None:
+            rows = [lanes.load(builder, of, i * lanes.nbytes) for i in range(lanes.count)]
+            rows = lanes.transposed(builder, rows)
 
-            def put(i: int) -> None:
-                lanes.store_some(builder, mask, rows[i], y, builder.mul(I64(i), of_channel))
+            def write(whole: bool) -> None:
+                mask = None if whole else lanes.first(builder, count)
 
-            up_to(lanes, builder, last, put)
+                def put(i: int) -> None:
+                    lanes.store_some(builder, mask, rows[i], y, builder.mul(I64(i), of_channel))
 
-        unmasked(builder, builder.icmp_signed(">=", count, I64(lanes.count)), write)
+                def add(i: int) -> None:
+                    offset = builder.mul(I64(i), of_channel)
+                    # Behind the pixels that are written there is anything.
+                    more = rows[i] if whole else builder.select(mask, rows[i], lanes.zero)
+                    total = builder.fadd(lanes.load_some(builder, mask, y, offset), more)
+                    doubt[0] = lanes.fma(builder, total, lanes.zero, doubt[0])
+                    lanes.store_some(builder, mask, total, y, offset)
 
-    return emitted(emit, 5)
+                either(
+                    builder, added, lambda is_so: up_to(lanes, builder, last, add if is_so else put)
+                )
+
+            unmasked(builder, builder.icmp_signed(">=", count, I64(lanes.count)), write)
+
+        def apart(is_added: bool) -> None:
+            of_lane = I64(lanes.itemsize)
+            with loop(builder, I64(0), builder.add(last, I64(1))) as i:
+                here, there = builder.mul(i, of_lane), builder.mul(i, of_channel)
+                for j in range(lanes.count):
+                    with builder.if_then(builder.icmp_signed("<", I64(j), count)):
+                        from_ = builder.add(here, I64(j * lanes.nbytes))
+                        value = builder.load(lanes.number_at(builder, of, from_))
+                        offset = builder.add(there, builder.mul(of_pixel, I64(j)))
+                        place = lanes.number_at(builder, y, offset)
+                        if is_added:
+                            value = builder.fadd(builder.load(place), value)
+                            every = lanes.broadcast(builder, value)
+                            doubt[0] = lanes.fma(builder, every, lanes.zero, doubt[0])
+                        builder.store(value, place)
+
+        def write_row(are_together: bool) -> None:
+            if are_together:
+                together()
+            else:
+                either(builder, added, apart)
+
+        either(builder, builder.icmp_signed("==", of_pixel, I64(lanes.itemsize)), write_row)
+        return lanes.any_nan(builder, doubt[0])
+
+    return emitted(emit, 7, types.int64)
 
 
 def up_to(lanes: Lanes, builder: Any, last: Any, put: Callable[[int], None]) -> None:
@@ -196,7 +253,7 @@ def up_to(lanes: Lanes, builder: Any, last: Any, put: Callable[[int], None]) -> 
 
 
 def kernel_in(lanes: Lanes, dtype: str, f: Filters, turned: bool) -> Any:
-    """Make ``(w, of_out, of_in, last, u, of_element)``: transform some outputs' kernels.
+    """Make ``(w, of_out, of_in, of_row, of_tap, last, u, of_element)``: transform some kernels.
 
     The kernels of an input channel with as many output channels as lanes, ``of_out`` apart;
     behind the ``last`` one it is repeated. Returns the largest magnitude in them.
@@ -205,20 +262,26 @@ def kernel_in(lanes: Lanes, dtype: str, f: Filters, turned: bool) -> Any:
     taps = r_h * r_w
 
     def emit(
-        builder: Any, w: Any, of_out: Any, of_in: Any, last: Any, u: Any, of_element: Any
-    ) -> Any:
-        found: list[Any] = []
-        coming = builder.add(w, builder.mul(of_in, I64(COMING)))
-        for start in range(0, taps, lanes.count):
-            rows, mask = [], lanes.mask(builder, I64(0), I64(taps - start))
-            for i in range(lanes.count):
-                within = builder.icmp_signed("<=", I64(i), last)
-                offset = builder.mul(builder.select(within, I64(i), last), of_out)
-                offset = builder.add(offset, I64(start * lanes.itemsize))
-                rows.append(lanes.load_some(builder, mask, w, offset))
-                lanes.prefetch(builder, coming, offset)
-            found += lanes.transposed(builder, rows)
-        found = found[:taps]
+        builder: Any, w: Any, of_out: Any, of_in: Any, of_row: Any, of_tap: Any, last: Any,
+        u: Any, of_element: Any,
+    ) -> Any:  # fmt: skip
+        places = []
+        for i in range(lanes.count):
+            within = builder.icmp_signed("<=", I64(i), last)
+            places.append(builder.mul(builder.select(within, I64(i), last), of_out))
+        held = Held(builder, lanes.type, range(taps))
+
+        def read(together: bool) -> None:
+            if together:
+                coming = builder.add(w, builder.mul(of_in, I64(COMING)))
+                found = _kernels_together(lanes, builder, w, places, taps, coming)
+            else:
+                found = _taps_apart(lanes, builder, w, places, _offsets(builder, f, of_row, of_tap))
+            for i, tap in enumerate(found):
+                held[i] = tap
+
+        either(builder, _are_together(lanes, builder, f, of_row, of_tap), read)
+        found = [held[i] for i in held.names]
         largest = lanes.zero
         for tap in found:
             largest = lanes.larger(builder, lanes.magnitude(builder, tap), largest)
@@ -230,19 +293,62 @@ def kernel_in(lanes: Lanes, dtype: str, f: Filters, turned: bool) -> Any:
                 lanes.store(builder, value, u, builder.mul(of_element, I64(i * f.w.t + j)))
         return lanes.largest(builder, largest)
 
-    return emitted(emit, 6, KINDS[dtype][0])
+    return emitted(emit, 8, KINDS[dtype][0])
+
+
+def _are_together(lanes: Lanes, builder: Any, f: Filters, of_row: Any, of_tap: Any) -> Any:
+    """Whether the elements of a kernel lie side by side: there are no others between them."""
+    row = builder.icmp_signed("==", of_row, I64(f.w.r * lanes.itemsize))
+    return builder.and_(row, builder.icmp_signed("==", of_tap, I64(lanes.itemsize)))
+
+
+def _offsets(builder: Any, f: Filters, of_row: Any, of_tap: Any) -> list[Any]:
+    """Say how many bytes behind the first element of a kernel each one lies."""
+    return [
+        builder.add(builder.mul(of_row, I64(i)), builder.mul(of_tap, I64(j)))
+        for i, j in product(range(f.h.r), range(f.w.r))
+    ]
+
+
+def _kernels_together(
+    lanes: Lanes, builder: Any, w: Any, places: Sequence[Any], taps: int, coming: Any
+) -> list[Any]:
+    """Load kernels in vectors, and turn them so that lanes are kernels."""
+    found: list[Any] = []
+    for start in range(0, taps, lanes.count):
+        rows, mask = [], lanes.mask(builder, I64(0), I64(taps - start))
+        for place in places:
+            offset = builder.add(place, I64(start * lanes.itemsize))
+            rows.append(lanes.load_some(builder, mask, w, offset))
+            lanes.prefetch(builder, coming, offset)
+        found += lanes.transposed(builder, rows)
+    return found[:taps]
+
+
+def _taps_apart(
+    lanes: Lanes, builder: Any, w: Any, places: Sequence[Any], offsets: Sequence[Any]
+) -> list[Any]:
+    """Load kernels number by number."""
+    return [
+        lanes.gathered(builder, w, [builder.add(place, offset) for place in places])
+        for offset in offsets
+    ]
 
 
 def kernel_back(lanes: Lanes, f: Filters) -> Any:
-    """Make ``(u, of_element, dw, last, adds)``: transform sums of products back to kernels.
+    """Make ``(u, of_element, dw, of_kernel, of_row, of_tap, last, adds)``.
 
-    From one vector of input channels; kernels up to channel ``last`` are written side by
-    side, or added to what is there. Returns 1 where one is not finite.
+    It transforms sums of products back to kernels, from one vector of input channels. Kernels
+    up to channel ``last`` are written, or added to what is there. Returns 1 where one is not
+    finite.
     """
     taps = f.h.r * f.w.r
     back = transpose(f.h.kernel), transpose(f.w.kernel)
 
-    def emit(builder: Any, u: Any, of_element: Any, dw: Any, last: Any, adds: Any) -> Any:
+    def emit(
+        builder: Any, u: Any, of_element: Any, dw: Any, of_kernel: Any, of_row: Any, of_tap: Any,
+        last: Any, adds: Any,
+    ) -> Any:  # fmt: skip
         tile = [
             [
                 lanes.load(builder, u, builder.mul(of_element, I64(i * f.w.t + j)))
@@ -252,19 +358,45 @@ def kernel_back(lanes: Lanes, f: Filters) -> Any:
         ]
         rows = transformed(lanes, builder, *back, tile)
         found, doubt = [value for row in rows for value in row], lanes.zero
-        for start in range(0, taps, lanes.count):
-            some = found[start : start + lanes.count]
-            some += [lanes.zero] * (lanes.count - len(some))
-            for value in some:
-                doubt = lanes.fma(builder, value, lanes.zero, doubt)
-            kernels = lanes.transposed(builder, some)
-            mask = lanes.mask(builder, I64(0), I64(taps - start))
-            offsets = [(i * taps + start) * lanes.itemsize for i in range(lanes.count)]
-            write = partial(_write_kernels, lanes, builder, mask, kernels, dw, offsets, last)
-            either(builder, builder.icmp_signed("!=", adds, I64(0)), write)
+        for value in found:
+            doubt = lanes.fma(builder, value, lanes.zero, doubt)
+        added = builder.icmp_signed("!=", adds, I64(0))
+
+        def together() -> None:
+            for start in range(0, taps, lanes.count):
+                some = found[start : start + lanes.count]
+                some += [lanes.zero] * (lanes.count - len(some))
+                kernels = lanes.transposed(builder, some)
+                mask = lanes.mask(builder, I64(0), I64(taps - start))
+                offsets = [(i * taps + start) * lanes.itemsize for i in range(lanes.count)]
+                write = partial(_write_kernels, lanes, builder, mask, kernels, dw, offsets, last)
+                either(builder, added, write)
+
+        def apart() -> None:
+            offsets = _offsets(builder, f, of_row, of_tap)
+            _write_taps(lanes, builder, found, dw, of_kernel, offsets, last, added)
+
+        whole = builder.icmp_signed("==", of_kernel, I64(taps * lanes.itemsize))
+        either(builder, whole, lambda all_of_it: together() if all_of_it else apart())
         return lanes.any_nan(builder, doubt)
 
-    return emitted(emit, 5, types.int64)
+    return emitted(emit, 8, types.int64)
+
+
+def _write_taps(
+    lanes: Lanes, builder: Any, found: Sequence[Any], dw: Any, of_kernel: Any,
+    offsets: Sequence[Any], last: Any, added: Any,
+) -> None:  # fmt: skip
+    """Write elements that lie apart, number by number, or add them to what is there."""
+
+    def put(i: int) -> None:
+        of_lane = builder.mul(of_kernel, I64(i))
+        for value, offset in zip(found, offsets, strict=True):
+            place = lanes.number_at(builder, dw, builder.add(of_lane, offset))
+            was = builder.select(added, builder.load(place), lanes.scalar(0.0))
+            builder.store(builder.fadd(builder.extract_element(value, I32(i)), was), place)
+
+    up_to(lanes, builder, last, put)
 
 
 def _write_kernels(

@@ -138,7 +138,7 @@ def frame(lanes: Lanes) -> Watch:
         check = get_int(block, WORDS.watch)
         if log == begun or (channels + 1) * count < get_int(check, CHECK.C):
             return
-        x = get_int(block, FIRST) + get_int(check, CHECK.x_at)
+        x = get_int(block, FIRST) + get_int(check, CHECK.whole_at)
         x += image * get_int(check, CHECK.x_image) + group * get_int(check, CHECK.x_group)
         needed = most(begun, (log - begun) // nbytes) / ALLOWED
         if not held(check, x, weights(block, check, group), needed):
