@@ -167,11 +167,17 @@ def _transformed_input(
         x[(slice(None), slice(None), slice(None), *chunk.inputs)],
         chunk.axes,
         chunk.read,
-        "image",
+        ("image", "tiles"),
+        _numbers(chunk, filters),
         scratch,
     )
     matrices = [numbers(f.input, x.dtype) for f in filters if f.t > 1]
     return forth(matrices, image, chunk.read, ["half", "tiles"][-len(matrices) :], scratch)
+
+
+def _numbers(chunk: Chunk, filters: Sequence[Filtering]) -> int:
+    """Count a channel's numbers in all tiles, once they are transformed."""
+    return math.prod(f.t * each.number for f, each in zip(filters, chunk.read, strict=True))
 
 
 def _transformed_grad(
@@ -183,7 +189,8 @@ def _transformed_grad(
         dy[(slice(None), slice(None), slice(None), *chunk.outputs)],
         as_they_lie,
         chunk.written,
-        "image",
+        ("image", "grads"),
+        _numbers(chunk, filters),
         scratch,
     )
     matrices = [numbers(transpose(f.output), dy.dtype) for f in filters if f.t > 1]
