@@ -396,6 +396,6 @@ def _turns(problem: ConvProblem) -> bool:
     adding up in steps takes more than twice as long.
     """
     K, C, outputs, inputs = problem.K, problem.C, problem.pixels, math.prod(problem.size)
-    if any(axis.stride > 1 for axis in problem.axes):
-        return problem.taps == 1 or 10 * K * C + 2 * K * outputs < 20 * C * outputs
-    return problem.taps == 1 or 10 * K * C + 2 * K * inputs < 9 * C * outputs
+    strided = any(axis.stride > 1 for axis in problem.axes)
+    columns, adding = (outputs, 20) if strided else (inputs, 9)
+    return problem.taps == 1 or 10 * K * C + 2 * K * columns < adding * C * outputs
