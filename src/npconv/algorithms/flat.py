@@ -183,12 +183,10 @@ class FlatColumns:
         dx, y = problem.C * math.prod(map(most_flat, problem.axes)), problem.K * outputs
         columns = (problem.K if turned else problem.C) * problem.taps * outputs
         phases = math.prod(min(axis.stride, max(axis.size, 1)) for axis in problem.axes)
-        strided = any(axis.stride > 1 for axis in problem.axes)
         # What is done in steps takes four times as long as in a row.
-        steps = 8 if strided else 2
+        steps = 8 if any(axis.stride > 1 for axis in problem.axes) else 2
         moved = images * (2 * columns + steps * dx + 2 * y)
-        if direction is Direction.INPUT_GRAD:
-            # Each phase lays dY out anew.
+        if direction is Direction.INPUT_GRAD:  # each phase lays dY out anew
             moved += images * (2 * (phases - 1) * y if turned else steps * columns)
         if direction is Direction.KERNEL_GRAD:
             moved += 4 * kernel
