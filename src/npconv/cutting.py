@@ -111,6 +111,10 @@ def _shared(problem: ConvProblem, direction: Direction, time: float) -> tuple[in
     """
     images, groups, K, C, rows = range(5)
     written = problem.size if direction is Direction.INPUT_GRAD else problem.out
+    apart = 1
+    if direction is Direction.INPUT_GRAD:
+        # What outputs give to the rows of two bands, both compute.
+        apart = max(1, 2 * (problem.axes[0].reach - 1))
     channels = problem.C if direction is Direction.INPUT_GRAD else problem.K
     for parts, least in SECONDS_A_TILE.items():
         if time < parts * least:
@@ -124,7 +128,7 @@ def _shared(problem: ConvProblem, direction: Direction, time: float) -> tuple[in
             and problem.C >= parts <= problem.C * problem.taps // FEWEST_ROWS
         ):
             return C, parts
-        if written[0] >= parts and math.prod(written) >= parts * FEWEST_POSITIONS:
+        if written[0] >= parts * apart and math.prod(written) >= parts * FEWEST_POSITIONS:
             return rows, parts
         if channels >= parts * FEWEST_CHANNELS[parts]:
             return C if direction is Direction.INPUT_GRAD else K, parts

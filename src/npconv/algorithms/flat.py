@@ -196,9 +196,8 @@ class FlatColumns:
         )
         if direction is not Direction.KERNEL_GRAD:  # BLAS reads, writes and reads it each time
             moved += 3 * kernel * max(problem.N, bands_made // max(1, problem.G))
-        adds = math.prod(map(_runs, problem.axes))
-        if direction is Direction.INPUT_GRAD and not turned:
-            adds = problem.taps
+        adds_up = direction is Direction.INPUT_GRAD and not turned
+        adds = problem.taps if adds_up else math.prod(map(_runs, problem.axes))
         return Cost(
             multiplications=problem.products,
             bytes_moved=moved * dtype.itemsize,
@@ -257,8 +256,10 @@ def _product(problem: ConvProblem, direction: Direction) -> int:
 def _held(problem: ConvProblem, direction: Direction, dtype: DType) -> int:
     """Bound the elements that all this takes: `_step`, with bounds for what is laid out."""
     first, *others = [most_flat(axis) for axis in problem.axes]
-    row, unit, room = math.prod(others), _unit(problem), BAND_BYTES // dtype.itemsize
-    image = (problem.C * first + 1) * row
+    unit, room, image = _unit(problem), BAND_BYTES // dtype.itemsize, math.prod(others)
+    image *= problem.C * first + 1
+    # A band's rows are of one of the parts that a stride makes.
+    row = math.prod(-(-most_flat(axis) // axis.stride) for axis in problem.axes[1:])
     product = _product(problem, direction)
     one = image + unit * problem.axes[0].out * row + product
     band = max(room, unit * min(row + FEWEST, row * problem.axes[0].out))

@@ -156,12 +156,11 @@ class Im2col:
             Direction.KERNEL_GRAD: (problem.N + 1) * dw + y,
         }[direction]
         # Products are written to, and read from, their places. Columns are added up where they were
-        # read; under a stride that takes four times as long as in a row, and copying half as
-        # long again.
+        # read; under a stride that takes half as long again, and so does copying.
         strided = any(axis.stride > 1 for axis in problem.axes)
         moved = {
             Direction.FORWARD: columns if strided else 0,
-            Direction.INPUT_GRAD: 2 * dx + (8 if strided else 2) * columns,
+            Direction.INPUT_GRAD: 2 * dx + (3 if strided else 2) * columns,
             Direction.KERNEL_GRAD: 2 * beside + (columns if strided else 0),
         }[direction]
         makes_rows = direction is not Direction.INPUT_GRAD and _has_long_windows(problem)
