@@ -235,6 +235,34 @@ def test_pieces_of_work_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
             np.testing.assert_array_equal(before, now)
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i1", "i8", "?"])
+@pytest.mark.parametrize("stride", [1, 3])
+def test_both_ways_through_the_windows_are_one(
+    monkeypatch: pytest.MonkeyPatch, stride: int, dtype: str
+) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.integers(-9, 10, (2, 3, 8, 9, 7)).astype(dtype)
+    x = x if dtype != "f8" else x[..., ::-1]
+    options: dict[str, Any] = {"stride": stride, "padding": [(1, 0), (-1, 1), (0, 1)]}
+    options |= {"dilation": (1, 2, 1), "ceil_mode": True}
+    found = []
+    for flat in (True, False):
+        monkeypatch.setattr(pool_loops, "is_flat", lambda *_, flat=flat, **__: flat)
+        means = [
+            pooling.avg_pool(x, (3, 2, 5), **options, count_include_pad=i) for i in (False, True)
+        ]
+        found.append([pooling.max_pool(x, (3, 2, 5), **options), *means])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_mean_of_all() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 5, 7, 7)).astype(np.float32)
+    whole = pooling.avg_pool(x, 7)
+    np.testing.assert_allclose(whole[..., 0, 0], x.mean((2, 3)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(pooling.avg_pool(x[1:], 7), whole[1:])
+
+
 def test_float16_sums_in_float32() -> None:
     x = np.full((1, 1, 4096), 1, np.float16)
     assert pooling.avg_pool(x, 4096).item() == 1

@@ -24,6 +24,9 @@ CACHE_BYTES = 2 * 2**20
 # many positions; or else channels are cut, if they are enough. More and smaller tiles would be
 # shared more evenly, but begin and end while others hold the interpreter.
 SECONDS_A_TILE, FEWEST_POSITIONS, FEWEST_CHANNELS = {4: 1.5e-3, 2: 3e-4}, 384, {4: 256, 2: 64}
+# Of several images a tile has as many as take so long: else there would be none for other threads.
+# Those of a kernel's gradient are added up, and so stay together.
+MOST_SECONDS = 6e-4
 TILE = 4  # outputs along each axis that a transform gives at once
 FEWEST_ROWS = 512  # of the kernel's gradient, if it is cut along these
 
@@ -43,8 +46,9 @@ def find_cut(
     most = _numbers(_whole(problem, direction))
     images, groups, K, C, *positions = range(len(most))
     shared, parts = images, 1
+    time = _seconds(algorithm, problem, direction, numbers)
     if algorithm.bands:
-        shared, parts = _shared(algorithm, problem, direction, numbers)
+        shared, parts = _shared(problem, direction, time)
     if parts > 1:
         most[shared] = -(-most[shared] // parts)
         if not algorithm.direct and shared == positions[0]:  # transforms take tiles whole
@@ -76,6 +80,9 @@ def find_cut(
             # Every further image takes the same again, so there is no need to search.
             one, two = bytes_of(cut), bytes_of([2, *cut[1:]])
             cut[images] = 1 + max(0, small - one) // max(two - one, 1)
+            if direction is not Direction.KERNEL_GRAD:
+                more = _seconds(algorithm, problem, direction, numbers, images=2) - time
+                cut[images] = max(1, min(cut[images], int(MOST_SECONDS / max(more, 1e-9))))
         while bytes_of(cut) > limit:
             # Equal pieces are smaller than what was seen to fit, but what works through bands
             # of its own may need more for them.
@@ -85,14 +92,29 @@ def find_cut(
     return None, bytes_of(cut)
 
 
-def _shared(
-    algorithm: Algorithm, problem: ConvProblem, direction: Direction, numbers: Numbers
-) -> tuple[int, int]:
-    """Say which number of a cut is divided, and into how many, for threads to share an image."""
+def _seconds(
+    algorithm: Algorithm,
+    problem: ConvProblem,
+    direction: Direction,
+    numbers: Numbers,
+    images: int = 1,
+) -> float:
+    """Estimate what so many images take that are not cut."""
+    dtype, some = numbers.accumulator, padded_problem(problem)._replace(N=images)
+    return seconds(algorithm.name, direction.value, algorithm.cost(some, direction, dtype), dtype)
+
+
+def _shared(problem: ConvProblem, direction: Direction, time: float) -> tuple[int, int]:
+    """Say which number of a cut is divided, and into how many, for threads to share an image.
+
+    ``time`` is what an image takes.
+    """
     images, groups, K, C, rows = range(5)
-    dtype, one = numbers.accumulator, padded_problem(problem.one_image)
-    time = seconds(algorithm.name, direction.value, algorithm.cost(one, direction, dtype), dtype)
     written = problem.size if direction is Direction.INPUT_GRAD else problem.out
+    apart = 1
+    if direction is Direction.INPUT_GRAD:
+        # What outputs give to the rows of two bands, both compute.
+        apart = max(1, 2 * (problem.axes[0].reach - 1))
     channels = problem.C if direction is Direction.INPUT_GRAD else problem.K
     for parts, least in SECONDS_A_TILE.items():
         if time < parts * least:
@@ -106,7 +128,7 @@ def _shared(
             and problem.C >= parts <= problem.C * problem.taps // FEWEST_ROWS
         ):
             return C, parts
-        if written[0] >= parts and math.prod(written) >= parts * FEWEST_POSITIONS:
+        if written[0] >= parts * apart and math.prod(written) >= parts * FEWEST_POSITIONS:
             return rows, parts
         if channels >= parts * FEWEST_CHANNELS[parts]:
             return C if direction is Direction.INPUT_GRAD else K, parts

@@ -38,6 +38,9 @@ THREADED_CALL = 2e-5
 THREADED_PRODUCTS_COMPILED = 200_000
 # Seconds that a number takes which is cast to the dtype of the sums, or back.
 CAST_SECONDS = 2e-9
+# Seconds it takes to bring a kernel into a form of the compiled engine for one call, beside what
+# its numbers take.
+PACKING_SECONDS = 2e-5
 # Beyond this many tiles, what they take together is not looked at more closely.
 MOST_TILES = 4096
 # Where an image is little work it is seldom alone: algorithms are compared by as many as make so
@@ -268,6 +271,8 @@ def _ask(
     time = seconds(
         name, direction.value, compared, dtype, packed=packed, vector_bytes=vectors
     ) / images  # fmt: skip
+    if is_native(algorithm) and compared.packing.numbers and not packed:
+        time += PACKING_SECONDS / images
     if numbers.result != dtype and not (is_native(algorithm) and algorithm.takes(*numbers)):
         time += CAST_SECONDS * _numbers_of(inner.one_image)
     return Candidate(algorithm, cost, image, compared, time, cut, workspace, refusal, too_large)
@@ -319,12 +324,12 @@ def _of_an_image(
     _, part = next(iter(parts(one, cut)))
     first = next(iter(tiles(part, direction, cut)))
     cost = algorithm.cost(first.problem, direction, dtype, part)
-    products, numbers = cost.packing
+    products, numbers = cost.packing  # a block's, for all its tiles
     return cost._replace(
-        multiplications=times * cost.multiplications,
+        multiplications=times * (cost.multiplications - products) + blocks * products,
         bytes_moved=times * cost.bytes_moved,
         calls=times * cost.calls,
-        packing=Packing(times * products, times * numbers),
+        packing=Packing(blocks * products, blocks * numbers),
     )
 
 

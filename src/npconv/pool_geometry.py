@@ -23,9 +23,12 @@ from npconv.numbers import DType
 from npconv.options import is_plain, per_axis, resolve_axes
 from npconv.problem import Array
 
-# Elements per piece of work: a piece and its temporaries stay in a core's second-level
-# cache over all passes, and far below any workspace limit.
-TILE = 2**15
+# Elements per piece of work: a piece and its temporaries stay in a core's own caches over all
+# passes, about, and far below any workspace limit. Smaller ones are no faster: between calls into
+# NumPy, threads wait for the interpreter.
+TILE = 2**18
+# So many pieces are remembered for the next call.
+FEW = 64
 
 Index: TypeAlias = tuple[slice | EllipsisType, ...]
 Tile: TypeAlias = tuple[slice, ...]
@@ -55,11 +58,7 @@ class Window(NamedTuple):
 
     def counts(self, include_pad: bool) -> Array:
         """Count the kernel positions of every window on elements, or before the edge."""
-        first, stop = (0, self.edge) if include_pad else self._elements
-        t = np.arange(self.axis.out)[:, None] * self.axis.stride
-        t = t + np.arange(self.axis.kernel) * self.axis.dilation
-        counts: Array = ((first <= t) & (t < stop)).sum(axis=1)
-        return counts
+        return _counts(self.axis, *(0, self.edge) if include_pad else self._elements)
 
     @property
     def sees_all(self) -> bool:
@@ -160,6 +159,17 @@ class Pool(_Fields):
         return tuple(self.shape[place] for place in self.order[2:])
 
     @cached_property
+    def whole(self) -> tuple[Axis, ...]:
+        """The axes, not cut."""
+        return tuple(window.axis for window in self.windows)
+
+    @cached_property
+    def work(self) -> int:
+        """Count the elements that passes go over, of one image after the other."""
+        passes = sum(axis.kernel for axis in self.whole) if not self.is_global else 1
+        return math.prod(self.shape) * passes
+
+    @cached_property
     def is_global(self) -> bool:
         """Whether there is one window, which sees everything."""
         return all(window.sees_all for window in self.windows)
@@ -208,16 +218,21 @@ class Pool(_Fields):
     def tiles(self) -> Iterator[tuple[Tile, Tile, tuple[Axis, ...]]]:
         """Cut the work up: (where in the cropped input, where in the output, geometry).
 
-        By images, then channels, then rows; where it cuts rows depends on no batch size.
+        By images, then channels, then rows; where it cuts rows depends on no batch size. A few
+        are remembered.
         """
+        return iter(_few_tiles(self, TILE) or self.walk())
+
+    def walk(self) -> Iterator[tuple[Tile, Tile, tuple[Axis, ...]]]:
+        """Cut the work up, piece by piece."""
         N, C = (self.shape[i] for i in self.order[:2])
         first, *rest = (window.axis for window in self.windows)
         row = math.prod(max(axis.out, axis.size) for axis in rest)  # seen axis by axis
         rows = min(first.out, max(1, TILE // row))
         plane = math.prod(self.space) if self.is_global else row * first.out
         planes = max(1, TILE // plane)
-        channels = max(1, min(C, planes))
-        images = max(1, planes // channels)
+        channels = _even(C, planes)
+        images = _even(N, planes // channels)
         for p0 in range(0, first.out, rows):
             p1 = min(p0 + rows, first.out)
             lo, hi = first.reads(p0, p1)
@@ -228,6 +243,28 @@ class Pool(_Fields):
                     at_x = (*lead, slice(lo, hi), *(slice(0, a.size) for a in rest))
                     at_y = (*lead, slice(p0, p1), *(slice(0, a.out) for a in rest))
                     yield at_x, at_y, axes
+
+
+@lru_cache(maxsize=256)
+def _counts(axis: Axis, first: int, stop: int) -> Array:
+    """Count every window's kernel positions from ``first`` to before ``stop``; remembered."""
+    t = np.arange(axis.out)[:, None] * axis.stride
+    t = t + np.arange(axis.kernel) * axis.dilation
+    counts: Array = ((first <= t) & (t < stop)).sum(axis=1)
+    counts.flags.writeable = False
+    return counts
+
+
+@lru_cache(maxsize=64)
+def _few_tiles(pool: Pool, size: int) -> tuple[tuple[Tile, Tile, tuple[Axis, ...]], ...]:
+    """Cut into pieces of that size, if they are few."""
+    return tuple(pool.walk()) if math.prod(pool.shape) <= FEW * size else ()
+
+
+def _even(count: int, most: int) -> int:
+    """Cut into equal pieces, at most so large each."""
+    most = max(1, min(count, most))
+    return -(-count // -(-count // most)) if count else 1
 
 
 def _check_pads(axes: Sequence[Axis], given: str) -> None:

@@ -3,9 +3,8 @@
 Seen through one kernel position, all windows together are a strided slice of the input
 (`Axis.seen`). So a pooling is one pass over such a slice per kernel position, and never
 a view of every window, whose reduction over two short axes is 6 to 8 times slower. Where it
-need not be known which element won, axes are gone through one after the other: a window of
-3x3 takes 3 + 3 passes, rows first, as their slices lie in one piece. One window that sees
-everything is a reduction of NumPy's own.
+need not be known which element won, axes are gone through one after the other
+(`npconv.pool_passes`). One window that sees everything is a reduction of NumPy's own.
 """
 
 from __future__ import annotations
@@ -20,16 +19,22 @@ import numpy as np
 from npconv import threads
 from npconv.axis import Axis
 from npconv.numbers import DType
-from npconv.pool_geometry import Pool, Tile, positions
+from npconv.pool_geometry import TILE, Pool, Tile, positions
+from npconv.pool_passes import is_flat, reduced, spread, sum_of_all
 from npconv.problem import Array
-from npconv.scratch import Scratch
+from npconv.scratch import Scratch, lent
 from npconv.settings import current_settings
+
+# Elements that the passes of a thread go over, at the least: half as long as they take, it takes
+# to wake one.
+SHARED = 2**21
 
 
 def largest(pool: Pool, x: Array) -> Array:
     """Take the largest element of every window."""
     result, y = pool.new_output(x.dtype)
     start, whole = _lowest(x.dtype), _sees_all(pool, x)
+    flat = is_flat(pool.whole, x.dtype, doubles=True)
     seen = pool.crop(x)
 
     def job(at_x: Tile, at_y: Tile, axes: tuple[Axis, ...], scratch: Scratch) -> None:
@@ -37,7 +42,8 @@ def largest(pool: Pool, x: Array) -> Array:
             y[at_y] = seen[at_x].max(axis=pool.axes, keepdims=True)
             return
         with np.errstate(invalid="ignore"):  # bfloat16 warns of NaN, as NumPy's own do not
-            _reduced(np.maximum, start, seen[at_x], axes, y[at_y], scratch)
+            best = reduced(np.maximum, start, seen[at_x], axes, x.dtype, scratch, flat=flat)
+        y[at_y] = best
 
     _run(pool, job)
     return result
@@ -98,17 +104,21 @@ def mean(pool: Pool, x: Array, include_pad: bool) -> Array:
     dtype = mean_dtype(x.dtype)
     result, y = pool.new_output(dtype)
     seen, wide = pool.crop(x), _wide(dtype)
+    flat = is_flat(pool.whole, wide, doubles=False)
     counts = [window.counts(include_pad) for window in pool.windows]
 
     def job(at_x: Tile, at_y: Tile, axes: tuple[Axis, ...], scratch: Scratch) -> None:
-        total = scratch.array("total", y[at_y].shape, wide)
         if pool.is_global:
-            np.sum(seen[at_x], axis=pool.axes, keepdims=True, dtype=wide, out=total)
-        else:
-            _reduced(np.add, 0, seen[at_x], axes, total, scratch)
+            total = sum_of_all(seen[at_x], pool.axes, wide)
+        else:  # a pad of -0.0 leaves every sum as it is
+            total = reduced(np.add, -0.0, seen[at_x], axes, wide, scratch, flat=flat)
+        place = y[at_y]
         with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN the docstring promises
-            np.divide(total, _window_sizes(counts, at_y, wide), out=total)
-        y[at_y] = total
+            sizes = _window_sizes(counts, at_y, wide)
+            if dtype == wide:
+                np.divide(total, sizes, out=place)
+            else:
+                place[...] = total / sizes
 
     _run(pool, job)
     return result
@@ -129,7 +139,7 @@ def mean_grad(pool: Pool, dy: Array, include_pad: bool) -> Array:
         if pool.is_global:
             dx_tile[...] = share
             return add
-        _spread(share, axes, dx_tile, scratch)
+        spread(share, axes, dx_tile, scratch)
         return add
 
     _run(pool, job)
@@ -140,9 +150,11 @@ def mean_grad(pool: Pool, dy: Array, include_pad: bool) -> Array:
 
 
 def _run(pool: Pool, job: Callable[..., Any]) -> None:
-    """Run a job for every tile."""
-    scratches = [Scratch() for _ in range(current_settings().threads)]
-    threads.run((partial(job, *tile) for tile in pool.tiles()), scratches)
+    """Run a job for every tile, on as many threads as there is work for."""
+    settings = current_settings()
+    number = min(settings.threads, max(1, pool.work // SHARED))
+    with lent(number, number * 4 * TILE * 8, settings.workspace_limit) as scratches:
+        threads.run((partial(job, *tile) for tile in pool.tiles()), scratches, multiply=False)
 
 
 def _nothing() -> None:
@@ -163,57 +175,6 @@ def _target(pool: Pool, dx: Array, at_x: Tile, at_y: Tile) -> tuple[Array, Calla
         dx[at_x] += part
 
     return part, add
-
-
-# ---- passes ----------------------------------------------------------------------------------
-
-
-def _reduced(
-    ufunc: np.ufunc, start: Any, x: Array, axes: tuple[Axis, ...], out: Array, scratch: Scratch
-) -> None:
-    """Reduce all windows, axis after axis, into ``out``."""
-    lead = x.ndim - len(axes)
-    passes = [i for i, axis in enumerate(axes) if not axis.is_plain] or [0]
-    for i in passes:
-        shape = (*x.shape[: lead + i], axes[i].out, *x.shape[lead + i + 1 :])
-        y = out if i == passes[-1] else scratch.array(f"pass {i}", shape, out.dtype)
-        _reduced_along(ufunc, start, x, lead + i, axes[i], y)
-        x = y
-
-
-def _reduced_along(ufunc: np.ufunc, start: Any, x: Array, i: int, axis: Axis, out: Array) -> None:
-    before = (slice(None),) * i
-    seen = [axis.seen(r) for r in range(axis.kernel)]
-    seen = [(p, t) for p, t in seen if t.stop > t.start]
-    # Begin with a kernel element that all outputs see, if there is one.
-    whole = [k for k, (p, _) in enumerate(seen) if len(range(axis.out)[p]) == axis.out]
-    if whole:
-        out[...] = x[(*before, seen.pop(whole[0])[1])]
-    else:
-        out[...] = start
-    for p, t in seen:
-        part = out[(*before, p)]
-        ufunc(part, x[(*before, t)], out=part)
-
-
-def _spread(share: Array, axes: tuple[Axis, ...], out: Array, scratch: Scratch) -> None:
-    """Add to every element the shares of all windows that see it: the adjoint of sums."""
-    lead = share.ndim - len(axes)
-    for i in reversed(range(len(axes))):
-        axis = axes[i]
-        if axis.is_plain and i:
-            continue
-        target = out
-        if any(not before.is_plain for before in axes[:i]) or i:
-            shape = (*share.shape[: lead + i], axis.size, *share.shape[lead + i + 1 :])
-            target = scratch.array(f"spread {i}", shape, out.dtype)
-            target[...] = 0
-        before = (slice(None),) * (lead + i)
-        for r in range(axis.kernel):
-            p, t = axis.seen(r)
-            part = target[(*before, t)]
-            np.add(part, share[(*before, p)], out=part)
-        share = target
 
 
 def _sees_all(pool: Pool, x: Array) -> bool:
@@ -352,4 +313,5 @@ def mean_dtype(dtype: DType) -> DType:
 
 def _wide(dtype: DType) -> DType:
     """Choose the dtype sums are formed in."""
-    return np.dtype(np.float32) if dtype.name in ("float16", "bfloat16") else dtype
+    small = dtype.itemsize == 2 and dtype.name in ("float16", "bfloat16")
+    return np.dtype(np.float32) if small else dtype

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from itertools import islice
 from queue import SimpleQueue
@@ -26,14 +27,17 @@ from npconv.scratch import Scratch
 Job: TypeAlias = Callable[[Scratch], Callable[[], None] | None]
 
 
-def run(jobs: Iterator[Job], scratches: Sequence[Scratch]) -> None:
-    """Run jobs on as many threads as there are scratches, the caller's among them."""
+def run(jobs: Iterator[Job], scratches: Sequence[Scratch], *, multiply: bool = True) -> None:
+    """Run jobs on as many threads as there are scratches, the caller's among them.
+
+    ``multiply`` says that there are matrix products among what they do, and so BLAS is held.
+    """
     if len(scratches) == 1:
         _alone(jobs, scratches[0])
         return
     first = deque(islice(jobs, len(scratches)))  # there may be a million: never all of them
     others = scratches[1 : len(first)]
-    queue = _Queue(_after(first, jobs))
+    queue = _Queue(_after(first, jobs), multiply=multiply)
     helpers = [_Help(partial(queue.help, scratch)) for scratch in others]
     _pool.ask(helpers)
     try:
@@ -64,15 +68,15 @@ def _after(first: deque[Job], jobs: Iterator[Job]) -> Iterator[Job]:
 class _Queue:
     """Jobs, handed out one by one; the first that fails stops the rest."""
 
-    def __init__(self, jobs: Iterator[Job]) -> None:
-        self._jobs = jobs
+    def __init__(self, jobs: Iterator[Job], *, multiply: bool) -> None:
+        self._jobs, self._hold = jobs, one_thread if multiply else nullcontext
         self._taken = self._next_to_add = 0
         self._failed = False
         self._turn = Condition()
 
     def help(self, scratch: Scratch) -> None:
         """Work on a thread that does not hold BLAS as the caller's does."""
-        with one_thread():
+        with self._hold():
             self.work(scratch)
 
     def work(self, scratch: Scratch) -> None:

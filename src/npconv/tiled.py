@@ -24,6 +24,8 @@ from npconv.windows import kept
 # positions that are a power of two apart takes three times as long: they share few places in
 # the cache.
 APART = 16
+# Bytes after which places in the first cache repeat, and how many lines share one there.
+PAGE, FEW_LINES = 4096, 8
 
 
 class Tiling(NamedTuple):
@@ -83,10 +85,19 @@ def fitting(counts: Sequence[int], most: int) -> tuple[int, ...]:
 
 
 def channels_last(
-    x: Array, axes: Sequence[Axis], tilings: Sequence[Tiling], role: str, scratch: Scratch
+    x: Array,
+    axes: Sequence[Axis],
+    tilings: Sequence[Tiling],
+    roles: tuple[str, str],
+    room: int,
+    scratch: Scratch,
 ) -> Array:
-    """Copy ``(n, G, C, *size)`` out as ``(n, *length, G, C)``, padded with zeros."""
-    lengths = [tiling.length for tiling in tilings]
+    """Copy ``(n, G, C, *size)`` out as ``(n, *length, G, C)``, padded with zeros.
+
+    ``roles`` are that of the copy, and of what has room for ``room`` numbers of each channel.
+    """
+    x = _off_the_page(x, roles[1], room, scratch)
+    role, lengths = roles[0], [tiling.length for tiling in tilings]
     image = scratch.array(role, (len(x), *lengths, *x.shape[1:3]), x.dtype)
     wide = [
         axis._replace(high=length - axis.size - axis.low)
@@ -99,6 +110,20 @@ def channels_last(
             image[(*before, strip)] = 0
     image[(slice(None), *there)] = np.moveaxis(x[(..., *here)], (1, 2), (-2, -1))
     return image
+
+
+def _off_the_page(x: Array, role: str, room: int, scratch: Scratch) -> Array:
+    """Copy images whose channels are whole pages apart: one number of each shares a few lines.
+
+    Read channel after channel they leave the cache before the next one is read.
+    """
+    *lead, width = x.shape
+    numbers = math.prod(lead[3:]) * (width + APART)
+    if x.strides[2] % PAGE or x.shape[2] <= FEW_LINES or numbers > room:
+        return x
+    apart = scratch.array(role, (*lead, width + APART), x.dtype)[..., :width]
+    apart[...] = x
+    return apart
 
 
 def forth(

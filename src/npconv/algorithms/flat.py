@@ -12,9 +12,9 @@ outputs, which are copied to their place, bias added, while they are still there
 one element needs no columns, and an image without padding no copy. Several small images, or
 groups, share a band: that saves calls into NumPy, and each still has a product of its own.
 
-The input's gradient is the first line, too, with the kernel turned round
-(`ConvProblem.turned`), where copying columns of dY and turning the kernel take less than
-adding up.
+The input's gradient is the first line, too, with the kernel turned round, under a stride once
+for each phase (`npconv.unstrided`), where copying columns of dY and turning the kernel take less
+than adding up.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ from npconv.matrices import as_matrices, written_as
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.products import matmul, matmul_workspace
 from npconv.scratch import Scratch
+from npconv.unstrided import convolutions, turned_kernel
 
 # What a band and its columns may take: half of the second-level cache of most machines. But a
 # band has so many outputs if there are, because BLAS lays out the kernel again for each, and
@@ -96,7 +97,9 @@ class FlatColumns:
         if not problem.products:
             out[...] = 0
         elif w.ndim == 3:
-            self.forward(problem.turned, dy, w, out=out, scratch=scratch)
+            for part, place in convolutions(problem):
+                here = out[(..., *part.inputs)]
+                self.forward(part.problem, dy, w[:, :, place], out=here, scratch=scratch)
         else:
             self._add_up(problem, dy, w[:, 0], out, scratch)
 
@@ -152,8 +155,7 @@ class FlatColumns:
             return _as_rows(problem, w)[:, np.newaxis]
         if problem.taps == 1:  # BLAS reads it either way
             return _as_rows(problem, w).swapaxes(1, 2)
-        turned = np.flip(w, axis=tuple(range(3, w.ndim))).swapaxes(1, 2)
-        return np.ascontiguousarray(turned).reshape(problem.G, problem.C, problem.K * problem.taps)
+        return turned_kernel(problem, w)
 
     def why_not(self, problem: ConvProblem, direction: Direction, dtype: DType) -> str | None:
         """Serve whatever can be multiplied as matrices of machine numbers, without holes."""
@@ -175,25 +177,27 @@ class FlatColumns:
         turned = direction is Direction.INPUT_GRAD and _turns(whole or problem)
         held = _held(problem, direction, dtype)
         if turned:  # unless the kernel is not finite
-            held = max(held, _held(problem.turned, direction, dtype))
+            each = (part.problem for part, _ in convolutions(problem))
+            held = max([held, *(_held(part, Direction.FORWARD, dtype) for part in each)])
         images, outputs = problem.N * problem.G, problem.pixels
         dx, y = problem.C * math.prod(map(most_flat, problem.axes)), problem.K * outputs
         columns = (problem.K if turned else problem.C) * problem.taps * outputs
-        moved = images * (2 * columns + 2 * dx + 2 * y)
-        if direction is Direction.INPUT_GRAD:
-            # Adding up in steps takes three times as long as in a row.
-            adding = 8 if any(axis.stride > 1 for axis in problem.axes) else 2
-            moved += 0 if turned else images * adding * columns
+        phases = math.prod(min(axis.stride, max(axis.size, 1)) for axis in problem.axes)
+        # What is done in steps takes four times as long as in a row.
+        steps = 8 if any(axis.stride > 1 for axis in problem.axes) else 2
+        moved = images * (2 * columns + steps * dx + 2 * y)
+        if direction is Direction.INPUT_GRAD:  # each phase lays dY out anew
+            moved += images * (2 * (phases - 1) * y if turned else steps * columns)
         if direction is Direction.KERNEL_GRAD:
             moved += 4 * kernel
         bands_made = max(
-            1, -(-images * columns // max(BAND_BYTES // dtype.itemsize, FEWEST * _unit(problem)))
+            phases if turned else 1,
+            -(-images * columns // max(BAND_BYTES // dtype.itemsize, FEWEST * _unit(problem))),
         )
         if direction is not Direction.KERNEL_GRAD:  # BLAS reads, writes and reads it each time
             moved += 3 * kernel * max(problem.N, bands_made // max(1, problem.G))
-        adds = math.prod(map(_runs, problem.axes))
-        if direction is Direction.INPUT_GRAD and not turned:
-            adds = problem.taps
+        adds_up = direction is Direction.INPUT_GRAD and not turned
+        adds = problem.taps if adds_up else math.prod(map(_runs, problem.axes))
         return Cost(
             multiplications=problem.products,
             bytes_moved=moved * dtype.itemsize,
@@ -252,8 +256,10 @@ def _product(problem: ConvProblem, direction: Direction) -> int:
 def _held(problem: ConvProblem, direction: Direction, dtype: DType) -> int:
     """Bound the elements that all this takes: `_step`, with bounds for what is laid out."""
     first, *others = [most_flat(axis) for axis in problem.axes]
-    row, unit, room = math.prod(others), _unit(problem), BAND_BYTES // dtype.itemsize
-    image = (problem.C * first + 1) * row
+    unit, room, image = _unit(problem), BAND_BYTES // dtype.itemsize, math.prod(others)
+    image *= problem.C * first + 1
+    # A band's rows are of one of the parts that a stride makes.
+    row = math.prod(-(-most_flat(axis) // axis.stride) for axis in problem.axes[1:])
     product = _product(problem, direction)
     one = image + unit * problem.axes[0].out * row + product
     band = max(room, unit * min(row + FEWEST, row * problem.axes[0].out))
@@ -385,9 +391,10 @@ def _turns(problem: ConvProblem) -> bool:
     """Whether the input's gradient turns the kernel round, and does not add up columns.
 
     To turn an element takes as long as some five copies to a column, or one addition. A turned
-    kernel reads a column for each input.
+    kernel reads a column for each input, or, under a stride, for as many as there are outputs. But
+    adding up in steps takes more than twice as long.
     """
     K, C, outputs, inputs = problem.K, problem.C, problem.pixels, math.prod(problem.size)
-    if any(axis.stride > 1 for axis in problem.axes):
-        return False
-    return problem.taps == 1 or 10 * K * C + 2 * K * inputs < 9 * C * outputs
+    strided = any(axis.stride > 1 for axis in problem.axes)
+    columns, adding = (outputs, 20) if strided else (inputs, 9)
+    return problem.taps == 1 or 10 * K * C + 2 * K * columns < adding * C * outputs

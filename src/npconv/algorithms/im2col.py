@@ -155,6 +155,14 @@ class Im2col:
             Direction.INPUT_GRAD: dx + y,
             Direction.KERNEL_GRAD: (problem.N + 1) * dw + y,
         }[direction]
+        # Products are written to, and read from, their places. Columns are added up where they were
+        # read; under a stride that takes half as long again, and so does copying.
+        strided = any(axis.stride > 1 for axis in problem.axes)
+        moved = {
+            Direction.FORWARD: columns if strided else 0,
+            Direction.INPUT_GRAD: 2 * dx + (3 if strided else 2) * columns,
+            Direction.KERNEL_GRAD: 2 * beside + (columns if strided else 0),
+        }[direction]
         makes_rows = direction is not Direction.INPUT_GRAD and _has_long_windows(problem)
         # BLAS reads, writes and reads the kernel for each image; for the input's gradient each row
         # of it is copied before, from numbers far apart.
@@ -165,7 +173,7 @@ class Im2col:
         }[direction]
         return Cost(
             multiplications=problem.products,
-            bytes_moved=(2 * columns + 2 * beside + copied) * dtype.itemsize,
+            bytes_moved=(2 * columns + moved + copied) * dtype.itemsize,
             workspace=(held + beside + dw) * dtype.itemsize
             + matmul_workspace(held, y + dw, held + beside, dtype)
             + holes.workspace(problem, dtype),

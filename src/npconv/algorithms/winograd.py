@@ -41,6 +41,7 @@ from npconv.algorithms.winograd_tiles import (
     windows,
 )
 from npconv.axis import Axis
+from npconv.compiled.prepared import LINE
 from npconv.cost import Cost, Packing
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import Scratch
@@ -166,11 +167,17 @@ def _transformed_input(
         x[(slice(None), slice(None), slice(None), *chunk.inputs)],
         chunk.axes,
         chunk.read,
-        "image",
+        ("image", "tiles"),
+        _numbers(chunk, filters),
         scratch,
     )
     matrices = [numbers(f.input, x.dtype) for f in filters if f.t > 1]
     return forth(matrices, image, chunk.read, ["half", "tiles"][-len(matrices) :], scratch)
+
+
+def _numbers(chunk: Chunk, filters: Sequence[Filtering]) -> int:
+    """Count a channel's numbers in all tiles, once they are transformed."""
+    return math.prod(f.t * each.number for f, each in zip(filters, chunk.read, strict=True))
 
 
 def _transformed_grad(
@@ -182,7 +189,8 @@ def _transformed_grad(
         dy[(slice(None), slice(None), slice(None), *chunk.outputs)],
         as_they_lie,
         chunk.written,
-        "image",
+        ("image", "grads"),
+        _numbers(chunk, filters),
         scratch,
     )
     matrices = [numbers(transpose(f.output), dy.dtype) for f in filters if f.t > 1]
@@ -261,18 +269,21 @@ def _count(problem: ConvProblem, direction: Direction, dtype: DType) -> _Count:
     t, T = math.prod(f.t for f in filters), math.prod(all_counts)
     images = problem.N * problem.G
     inputs, outputs = again_in * images * problem.C, again_out * images * problem.K
+    # A few channels of a position take as long as a line of the cache does.
+    line = LINE // dtype.itemsize
+    lines = again_in * images * max(problem.C, line) + again_out * images * max(problem.K, line)
     kernels = problem.G * problem.K * problem.C
     made = problem.N * again_in * again_out * math.prod(pieces)
     sums = 4 * t * problem.G * K * C * made if direction is Direction.KERNEL_GRAD else 0
-    packing = Packing()
+    packing, in_place = Packing(), 2 * t * kernels
     if direction is not Direction.KERNEL_GRAD:
-        packing = Packing(t * problem.taps * kernels, t * kernels)
+        packing, in_place = Packing(t * problem.taps * kernels, t * kernels), t * kernels
     return _Count(
         multiplications=t * images * problem.K * problem.C * T
         + t * problem.taps * kernels
         + inputs * _products(filters, all_counts, read, [f.t for f in filters])
         + outputs * _products(filters, all_counts, written, [f.m for f in filters]),
-        moved=2 * t * (T * (inputs + outputs) + kernels) + sums,
+        moved=2 * t * T * lines + in_place + sums,
         calls=10 + made * (12 + t // 4),
         packing=packing,
     )
