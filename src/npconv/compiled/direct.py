@@ -87,9 +87,10 @@ class Layout(NamedTuple):
 
     @property
     def block_vectors(self) -> int:
-        """Count the vectors of a shifted tile: a block's, or more that fill the same lines."""
+        """Count the vectors of a shifted tile: whole blocks, that fill the same lines or more."""
         height = max((height for _, height in self.blocks), default=1)
-        return max(min(6, accumulators() // height), TILE_BYTES // vector_bytes())
+        each = max(1, min(6, accumulators() // height))
+        return -(-TILE_BYTES // (each * vector_bytes())) * each
 
     @property
     def worker_numbers(self) -> int:
