@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from npconv.compiled.kernels.memory import get_int, setter
+from npconv.compiled.kernels.memory import fetch, get_int, setter
 from npconv.compiled.kernels.rows import row_copy, row_fill, row_window
 from npconv.compiled.kernels.vectors import Vectors
 
@@ -29,6 +29,7 @@ from npconv.compiled.kernels.words import (
     X_PLANE,
     X_ROW,
 )
+from npconv.compiled.registers import CACHE_LINE
 
 SHORT = 256  # bytes of a row that is taken as a whole, padding and all
 
@@ -59,7 +60,7 @@ def gather_for(v: Vectors) -> Callable[..., None]:
         left = min(width, max(0, -first))  # slots before the image, and those in it
         inside = max(0, min(width, W - first) - left)
         quick = get_int(phase, IS_RANGE) and apart == 1
-        to = band
+        to, of_channel = band, get_int(block, X_CHANNEL)
         for c in range(channel, channel + channels):
             for i in range(planes):
                 d = get_int(plane_inputs, i) + d0
@@ -70,7 +71,7 @@ def gather_for(v: Vectors) -> Callable[..., None]:
                         to += item * width
                         continue
                     source = x + size * (
-                        c * get_int(block, X_CHANNEL)
+                        c * of_channel
                         + d * get_int(block, X_PLANE)
                         + h * get_int(block, X_ROW)
                     )
@@ -79,6 +80,9 @@ def gather_for(v: Vectors) -> Callable[..., None]:
                     elif quick:
                         if left:
                             fill(to, left)
+                        # No processor guesses where the next channel lies.
+                        for line in range(0, size * inside, CACHE_LINE):
+                            fetch(source + size * (of_channel + first + left) + line)
                         if inside:
                             copy(to + item * left, source + size * (first + left), inside)
                         if width > left + inside:

@@ -115,10 +115,14 @@ def prefetch(builder: Any, pointer: Any, *, writes: bool = False) -> None:
 
 
 def _fetch(builder: Any, address: Any) -> None:
+    prefetch(builder, at(builder, I8, address))
+
+
+def _fetch_to_write(builder: Any, address: Any) -> None:
     prefetch(builder, at(builder, I8, address), writes=True)
 
 
-fetch_to_write = emitted(_fetch, 1)  # (address)
+fetch, fetch_to_write = emitted(_fetch, 1), emitted(_fetch_to_write, 1)  # (address)
 
 
 def _pause(builder: Any) -> None:
