@@ -48,6 +48,7 @@ from npconv.compiled.kernels.words import (
     ROWS,
     RUN,
     RUN_STEP,
+    SEEN,
     SOURCES,
     TERM_OFFSETS,
     TERMS,
@@ -132,7 +133,7 @@ def _of_phase(v: Vectors, sums: Any) -> Callable[..., None]:
             bias += item * g * get_int(block, OUT_CHANNELS)
         first = chunk * get_int(phase, BLOCKS_A_CHUNK)
         stop = min(first + get_int(phase, BLOCKS_A_CHUNK), get_int(phase, BLOCK_COUNT))
-        sums(block, phase, band, tile, piece, w, bias, y, rows, columns, first, stop)
+        sums(block, phase, band, tile, piece, w, bias, y, row, rows, columns, first, stop)
 
     return of_phase
 
@@ -145,7 +146,7 @@ def _broadcast_sums(v: Vectors) -> Callable[..., None]:
 
     def sums(
         block: int, phase: int, band: int, tile: int, piece: int, w: int, bias: int, y: int,
-        rows: int, columns: int, first: int, stop: int,
+        top: int, rows: int, columns: int, first: int, stop: int,
     ) -> None:  # fmt: skip
         T, bases = get_int(phase, TERMS), get_int(phase, BASES)
         if columns < get_int(phase, COLUMNS):
@@ -238,7 +239,7 @@ def _shifted_sums(v: Vectors) -> Callable[..., None]:
 
     def sums(
         block: int, phase: int, band: int, tile: int, piece: int, w: int, bias: int, y: int,
-        rows: int, columns: int, first: int, stop: int,
+        top: int, rows: int, columns: int, first: int, stop: int,
     ) -> None:  # fmt: skip
         T, bases = get_int(phase, TERMS), get_int(phase, BASES)
         if columns < get_int(phase, COLUMNS):
@@ -249,16 +250,21 @@ def _shifted_sums(v: Vectors) -> Callable[..., None]:
             get_int(phase, Y_COLUMN),
             get_int(block, Y_CHANNEL),
         )
-        most = get_int(block, BLOCK_VECTORS)
+        most, seen = get_int(block, BLOCK_VECTORS), get_int(phase, SEEN) + 16 * top
         for j in range(0, rows * across, most):
             vectors, at_j = min(most, rows * across - j), bases + 8 * j
             row, q = j // across, j % across * L
             in_place = is_same and along == 1 and q + vectors * L <= columns
             there = y + item * (row * get_int(phase, Y_ROW) + q)
+            # What the last row sees begins first, what the first one sees ends last.
+            low = get_int(seen, 2 * ((j + vectors - 1) // across))
+            high = max(low, get_int(seen, 2 * row + 1))
             # In place, a few terms of all channels at a time, that the band's stay in the cache.
-            depth = DEPTH if in_place and T else max(T, 1)
-            for t in range(0, max(T, 1), depth):
-                some = min(depth, T - t)
+            depth = DEPTH if in_place else T + 1
+            begin = low - low % depth
+            for piece_of in range(begin, max(high, begin + 1), depth):
+                t = max(low, piece_of)
+                some = min(piece_of + depth, high) - t
                 for b in range(first, stop):
                     start, height = get_int(blocks, 2 * b), get_int(blocks, 2 * b + 1)
                     packed = w + item * (start * T + t * height)
@@ -267,13 +273,16 @@ def _shifted_sums(v: Vectors) -> Callable[..., None]:
                         if b + 1 < stop:
                             following = to + item * height * apart
                             call_rows(following, item * apart, height, item * vectors * L)
-                        fill(band, at_j, steps, packed, to, apart, vectors, t, some, height)
+                        fill(band, at_j, steps, packed, to, apart, vectors, low, t, some, height)
                         # The bias is added while they are hot.
-                        for k in range(height if bias and t + some == T else 0):
+                        for k in range(height if bias and t + some == high else 0):
                             here = to + item * k * apart
                             add(here, here, vectors * L, get(bias, start + k))
                     else:
-                        fill(band, at_j, steps, packed, tile, vectors * L, vectors, t, some, height)
+                        fill(
+                            band, at_j, steps, packed, tile, vectors * L, vectors,
+                            low, t, some, height,
+                        )  # fmt: skip
                         write(block, phase, tile, bias, y, start, height, j, vectors, columns)
 
     return sums

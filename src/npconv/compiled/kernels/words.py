@@ -12,8 +12,9 @@ from npconv.compiled.blocks import CALL_WORDS
  ROWS, ALL_ROWS, COLUMNS, ALL_COLUMNS, TERMS, TERM_OFFSETS, BASES, LAST_BASES, PACKED,
  PLANE_SLOTS, ROW_SLOTS, COLUMN_SLOTS, PLANE_INPUTS, ROW_INPUTS, COLUMN_INPUTS,
  PLANE_STEP, ROW_STEP, COLUMN_STEP, IS_RANGE, Y_START, Y_PLANE, Y_ROW, Y_COLUMN,
- IN_PLACE, SOURCES, RUN, RUN_STEP, TOGETHER, PHASE_WORDS) = range(36)  # fmt: skip
-# Where SOURCES are given, the kernel is packed a piece at a time, as it is read: that many
+ IN_PLACE, SOURCES, RUN, RUN_STEP, TOGETHER, SEEN, PHASE_WORDS) = range(37)  # fmt: skip
+# SEEN gives the first term of each row of outputs, and the one behind its last: others meet
+# padding. Where SOURCES are given, the kernel is packed a piece at a time, as it is read: that many
 # terms of a block. They follow each other in runs; the sources of a run are RUN_STEP apart.
 
 # Terms summed before a block is put aside: what a block reads of both factors stays in the
