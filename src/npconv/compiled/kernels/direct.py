@@ -14,7 +14,14 @@ from numba import njit
 
 from npconv.compiled.blocks import BIAS, FIRST, FLAGS, OUT, SCRATCH, SECOND
 from npconv.compiled.kernels.gather import gather_for, place
-from npconv.compiled.kernels.memory import fetch_to_write, get_int, getter, put_int, stack_words
+from npconv.compiled.kernels.memory import (
+    fetch_early,
+    fetch_to_write,
+    get_int,
+    getter,
+    put_int,
+    stack_words,
+)
 from npconv.compiled.kernels.pack import finite_row, pieces_of_rows
 from npconv.compiled.kernels.rows import row_add, row_fill, row_spread, square
 from npconv.compiled.kernels.tiles import broadcast_tile, shifted_tile
@@ -143,6 +150,7 @@ def _broadcast_sums(v: Vectors) -> Callable[..., None]:
     fill: Any = njit(broadcast_tile(v))
     write: Any = njit(_write_columns(v))
     zero, item, pack = row_fill(v), v.itemsize, njit(_packed_piece(v))
+    call: Any = njit(_call_piece(v))
 
     def sums(
         block: int, phase: int, band: int, tile: int, piece: int, w: int, bias: int, y: int,
@@ -159,6 +167,11 @@ def _broadcast_sums(v: Vectors) -> Callable[..., None]:
                 if get_int(phase, SOURCES):
                     pack(block, phase, w, piece, start, width, t, depth)
                     packed = piece
+                    if t + depth < T:
+                        call(block, phase, w, start, width, t + depth, min(DEPTH, T - t - depth))
+                    elif b + 1 < stop:
+                        after = get_int(blocks, 2 * b + 2), get_int(blocks, 2 * b + 3)
+                        call(block, phase, w, after[0], after[1], 0, min(DEPTH, T))
                 fill(band, bases, steps + 8 * t, packed, tile, rows * columns, depth, width, t)
             if not T:
                 zero(tile, rows * columns * width)
@@ -186,6 +199,39 @@ def _packed_piece(v: Vectors) -> Callable[..., None]:
             put_int(get_int(block, FLAGS), 0, 1)
 
     return pack
+
+
+def _call_piece(v: Vectors) -> Callable[..., None]:
+    """Call the terms of a block that are packed next into the second cache."""
+    size = v.outside.itemsize
+
+    def call(
+        block: int, phase: int, w: int, start: int, width: int, first: int, depth: int
+    ) -> None:
+        apart, sources = get_int(block, W_ROW), get_int(phase, SOURCES)
+        rows = max(0, min(width, get_int(block, OUT_CHANNELS) - start))
+        run, step = get_int(phase, RUN), get_int(phase, RUN_STEP)
+        w += size * start * apart
+        if abs(step) > 1 and apart == 1:
+            for t in range(first, first + depth):
+                call_line(w + size * get_int(sources, t), size * rows)
+            return
+        t = first
+        while t < first + depth:
+            some = min(run - t % run, first + depth - t)
+            source = w + size * (get_int(sources, t) - (0 if step > 0 else some - 1))
+            for i in range(rows):
+                call_line(source + size * i * apart, size * some)
+            t += some
+
+    return call
+
+
+@njit
+def call_line(address: int, nbytes: int) -> Any:
+    """Call the lines of so many bytes into the second cache."""
+    for line in range(address // CACHE_LINE, (address + nbytes - 1) // CACHE_LINE + 1):
+        fetch_early(line * CACHE_LINE)
 
 
 def _write_columns(v: Vectors) -> Callable[..., None]:
