@@ -94,12 +94,14 @@ def make(dtype: str) -> Callable[..., None]:
         terms = channels * get_int(block, TAPS)
         # Lanes behind the last channel stay zeros, or the sums there might take long.
         zero(panel, get_int(block, PANEL_BYTES) // item)
-        zero(tile, terms * width)
         across, down = get_int(phase, COLUMN_PIECES), get_int(phase, ROW_PIECES)
         of_plane = across * down
         of_image = of_plane * get_int(phase, PLANES_OUT)
         pieces = of_image * get_int(block, IMAGES)
-        for piece in range(stream * pieces // streams, (stream + 1) * pieces // streams):
+        begin, end = stream * pieces // streams, (stream + 1) * pieces // streams
+        if begin == end:
+            zero(tile, terms * width)
+        for piece in range(begin, end):
             n, plane = piece // of_image, piece % of_image // of_plane
             i = piece % of_plane
             row, column = i // across * get_int(phase, ROWS), i % across * get_int(phase, COLUMNS)
@@ -129,7 +131,7 @@ def make(dtype: str) -> Callable[..., None]:
             turn(block, phase, dy, panel, start, width, rows, columns)
             fill(
                 seen, get_int(phase, TERM_OFFSETS), steps, panel, tile,
-                terms, rows * columns, width, 1,
+                terms, rows * columns, width, piece - begin,
             )  # fmt: skip
         if streams == 1:
             write(block, g, channel, terms, start, width, tile)
