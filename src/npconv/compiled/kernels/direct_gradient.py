@@ -34,6 +34,7 @@ from npconv.compiled.kernels.words import (
     CHUNKS,
     COLUMN_PIECES,
     COLUMNS,
+    DEPTH,
     IMAGES,
     IN_ORDER,
     IN_PLACE,
@@ -91,17 +92,18 @@ def make(dtype: str) -> Callable[..., None]:
         pieces = get_int(block, IMAGES) * get_int(phase, PLANES_OUT)
         pieces *= get_int(phase, COLUMN_PIECES) * get_int(phase, ROW_PIECES)
         begin, end = stream * pieces // streams, (stream + 1) * pieces // streams
+        single = streams == 1 and end - begin == 1
         for piece in range(begin, end):
-            add(block, g, piece, piece - begin, channel, channels, first, stop, band)
+            add(block, g, piece, piece - begin, channel, channels, first, stop, band, single)
         sums = get_int(block, SCRATCH) + get_int(block, SUMS_AT) + stream * get_int(block, SUMS)
         blocks = get_int(block, BLOCKS)
-        for b in range(first, stop):
+        for b in range(first, first if single else stop):
             start, width = get_int(blocks, 2 * b), get_int(blocks, 2 * b + 1)
             tile = tiles + item * terms * (start - get_int(blocks, 2 * first))
             if begin == end:
                 zero(tile, terms * width)
             if streams == 1:
-                write(block, g, channel, terms, start, width, tile)
+                write(block, g, channel * get_int(block, TAPS), terms, start, width, tile)
             else:
                 keep(block, g, channel, terms, start, width, tile, sums)
 
@@ -111,28 +113,25 @@ def make(dtype: str) -> Callable[..., None]:
 def _add_piece(v: Vectors) -> Callable[..., None]:
     """Add what one band of outputs gives to tiles of some blocks; or write it, the first time.
 
-    What the band reads is gathered once for all of them.
+    What the band reads is gathered once for all of them. If it is a ``single`` one, what it
+    gives goes where it belongs.
     """
     gather: Any = njit(gather_for(v))
     place_of: Any = njit(place)
-    fill: Any = njit(broadcast_tile(v))
-    turn: Any = njit(_turn(v))
-    zero, item, size = row_fill(v), v.itemsize, v.outside.itemsize
+    multiply: Any = njit(_multiply(v))
+    size = v.outside.itemsize
 
     def add(
         block: int, g: int, piece: int, onto: int,
-        channel: int, channels: int, first: int, stop: int, band: int,
+        channel: int, channels: int, first: int, stop: int, band: int, single: bool,
     ) -> None:  # fmt: skip
-        panel = band + get_int(block, BAND_BYTES)
-        tile, phase = panel + get_int(block, PANEL_BYTES), get_int(block, PHASES)
+        panel, phase = band + get_int(block, BAND_BYTES), get_int(block, PHASES)
         across, down = get_int(phase, COLUMN_PIECES), get_int(phase, ROW_PIECES)
         plane, i = piece // (across * down), piece % (across * down)
         n, plane = plane // get_int(phase, PLANES_OUT), plane % get_int(phase, PLANES_OUT)
         row, column = i // across * get_int(phase, ROWS), i % across * get_int(phase, COLUMNS)
         rows = min(get_int(phase, ROWS), get_int(phase, ALL_ROWS) - row)
         columns = min(get_int(phase, COLUMNS), get_int(phase, ALL_COLUMNS) - column)
-        whole = columns == get_int(phase, COLUMNS)
-        steps = get_int(phase, BASES) if whole else get_int(phase, LAST_BASES)
         x = get_int(block, get_int(block, X_OPERAND)) + size * (
             n * get_int(block, X_IMAGE) + g * get_int(block, X_GROUP)
         )
@@ -148,21 +147,47 @@ def _add_piece(v: Vectors) -> Callable[..., None]:
             + row * get_int(phase, Y_ROW)
             + column * get_int(phase, Y_COLUMN)
         )
-        blocks, terms = get_int(block, BLOCKS), channels * get_int(block, TAPS)
+        multiply(
+            block, g, dy, band, panel, rows, columns, onto, channel, channels, first, stop, single
+        )
+
+    return add
+
+
+def _multiply(v: Vectors) -> Callable[..., None]:
+    """Multiply a band with its outputs' gradient, block by block of their channels.
+
+    Sums that belong to the result go there a few terms at a time, out of the first cache.
+    """
+    fill: Any = njit(broadcast_tile(v))
+    turn: Any = njit(_turn(v))
+    write: Any = njit(_write(v))
+    zero, item = row_fill(v), v.itemsize
+
+    def multiply(
+        block: int, g: int, dy: int, band: int, panel: int, rows: int, columns: int, onto: int,
+        channel: int, channels: int, first: int, stop: int, single: bool,
+    ) -> None:  # fmt: skip
+        phase, blocks, taps = get_int(block, PHASES), get_int(block, BLOCKS), get_int(block, TAPS)
+        whole = columns == get_int(phase, COLUMNS)
+        steps = get_int(phase, BASES) if whole else get_int(phase, LAST_BASES)
+        tile, terms = panel + get_int(block, PANEL_BYTES), channels * taps
+        some = DEPTH if single else terms
         for b in range(first, stop):
             start, width = get_int(blocks, 2 * b), get_int(blocks, 2 * b + 1)
             behind = start + width > get_int(block, OUT_CHANNELS)
             if behind and (onto == 0 or stop - first > 1):
                 # Lanes behind the last channel are zeros, or the sums there might take long.
-                zero(panel, rows * columns * width)
+                zero(panel, get_int(block, PANEL_BYTES) // item)
             turn(block, phase, dy, panel, start, width, rows, columns)
-            fill(
-                band, get_int(phase, TERM_OFFSETS), steps, panel, tile,
-                terms, rows * columns, width, onto,
-            )  # fmt: skip
+            for t in range(0, terms, some):
+                count, offsets = min(some, terms - t), get_int(phase, TERM_OFFSETS) + 8 * t
+                fill(band, offsets, steps, panel, tile, count, rows * columns, width, onto)
+                if single:
+                    write(block, g, channel * taps + t, count, start, width, tile)
             tile += item * terms * width
 
-    return add
+    return multiply
 
 
 def _turn(v: Vectors) -> Callable[..., None]:
@@ -207,9 +232,9 @@ def _write(v: Vectors) -> Callable[..., None]:
     L, item, size = v.lanes, v.itemsize, v.outside.itemsize
 
     def write(
-        block: int, g: int, channel: int, terms: int, start: int, width: int, tile: int
+        block: int, g: int, first: int, terms: int, start: int, width: int, tile: int
     ) -> None:
-        first, apart = channel * get_int(block, TAPS), get_int(block, W_ROW)
+        apart = get_int(block, W_ROW)
         dw = get_int(block, OUT) + size * (g * get_int(block, W_GROUP) + start * apart)
         there = min(width, get_int(block, OUT_CHANNELS) - start)
         if get_int(block, IN_ORDER):
