@@ -72,7 +72,7 @@ def pieces_of_rows(v: Vectors) -> Any:
     It is told where to, the block's width, where its first row begins, how far apart rows are
     and how many there are from there on; for the others it writes zeros.
     """
-    put, item, size = setter(v.dtype), v.itemsize, v.outside.itemsize
+    put, item, size, lanes = setter(v.dtype), v.itemsize, v.outside.itemsize, v.lanes
     write, write_each = njit(_run_of_terms(v)), njit(_terms(v))
 
     def pack(
@@ -83,7 +83,8 @@ def pieces_of_rows(v: Vectors) -> Any:
         for t in range(depth if there < width else 0):
             for i in range(there, width):
                 put(to, t * width + i, 0)
-        if apart != 1 and (abs(step) != 1 or run < SHORT):
+        # Rows side by side are copied, if they fill a vector: to store a part of one takes long.
+        if (abs(step) != 1 or run < SHORT) and (apart != 1 or there < lanes):
             write_each(to, width, w, apart, there, depth, sources + 8 * first)
             return
         t = first
