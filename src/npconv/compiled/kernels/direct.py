@@ -297,8 +297,11 @@ def _shifted_sums(v: Vectors) -> Callable[..., None]:
             get_int(block, Y_CHANNEL),
         )
         most, seen = get_int(block, BLOCK_VECTORS), get_int(phase, SEEN) + 16 * top
-        for j in range(0, rows * across, most):
-            vectors, at_j = min(most, rows * across - j), bases + 8 * j
+        j, vectors, all_vectors = 0, 0, rows * across
+        while j < all_vectors:
+            vectors, at_j = min(most, all_vectors - j), bases + 8 * j
+            if most > 2 and all_vectors - j == most + 1:
+                vectors -= 1  # a last vector alone would wait for each of its sums
             row, q = j // across, j % across * L
             in_place = is_same and along == 1 and q + vectors * L <= columns
             there = y + item * (row * get_int(phase, Y_ROW) + q)
@@ -330,6 +333,7 @@ def _shifted_sums(v: Vectors) -> Callable[..., None]:
                             low, t, some, height,
                         )  # fmt: skip
                         write(block, phase, tile, bias, y, start, height, j, vectors, columns)
+            j += vectors
 
     return sums
 

@@ -57,6 +57,8 @@ def _across(v: Vectors, blocks: dict[int, Any], rows: int) -> Callable[..., None
     vector = v.lanes * item
     many, one = blocks[most], blocks[1]
     three, two = (blocks.get(n, many) for n in (3, 2))  # that many are never left of fewer
+    # A vector alone would wait for each of its sums: 4 are two pairs then, and 5 are 3 and 2.
+    uneven = most + 1 if most in (3, 4) else 0
 
     def across(
         band: int, bases: int, steps: int, packed: int, tile: int, stride: int,
@@ -69,9 +71,12 @@ def _across(v: Vectors, blocks: dict[int, Any], rows: int) -> Callable[..., None
             some, at_t, onto = min(piece + DEPTH, end) - t, steps + 8 * t, t - low
             w = packed + item * (t - first) * rows
             j = 0
-            while vectors - j >= most:
+            while vectors - j >= most and vectors - j != uneven:
                 many(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, onto)
                 j += most
+            if vectors - j == 4:
+                two(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, onto)
+                j += 2
             if vectors - j >= 3:
                 three(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, onto)
                 j += 3
