@@ -23,7 +23,7 @@ from npconv.problem import Array, ConvProblem
 
 # Outputs that a zone has at least along planes, rows and columns: few rows are no band.
 SHORTEST = 1, 4, 8
-WAYS = ("broadcast", False), ("shifted", False), ("shifted", True)  # mode, and whether it trims
+WAYS = ("shifted", False), ("broadcast", False), ("shifted", True)  # mode, and whether it trims
 MOST_ZONES = 8  # of a phase along an axis
 # Cycles that it takes to pack a number of the kernel, and what zones have to be better by.
 PACKING, WORTH = 2.5, 1.05
