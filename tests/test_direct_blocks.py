@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import npconv
-from npconv.compiled import why_missing
+from npconv.compiled import direct_gradient, why_missing
 from npconv.compiled.direct import bands_of, blocks_of, layout, together
 from npconv.compiled.direct_kernel import _runs
 from npconv.compiled.direct_packing import packs_as_it_reads
@@ -199,3 +199,18 @@ def test_unless_they_are_not_finite(name: str) -> None:
             np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
             known = np.isfinite(expected)
             np.testing.assert_allclose(found[known], expected[known], rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_a_kernels_gradient_gathers_once_for_several_blocks(dtype: str) -> None:
+    options: dict[str, Any] = {"padding": 1, "stride": 2}
+    x, w = (2, 7, 19, 23), (203, 7, 3, 3)
+    assert direct_gradient.layout(ConvProblem.of(x, w, **options), 4).blocks > 1
+    rng = np.random.default_rng(0)
+    shapes = npconv.conv_output_shape(x, w, **options), x
+    dy, seen = (rng.integers(-3, 4, shape).astype(dtype) for shape in shapes)
+    exact = npconv.conv_kernel_grad(dy, seen, w, algorithm="im2col", **options)
+    for threads in (1, 3):
+        with npconv.settings(threads=threads):
+            found = npconv.conv_kernel_grad(dy, seen, w, algorithm="direct", **options)
+        np.testing.assert_array_equal(found, exact)
