@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import npconv
-from npconv.compiled import why_missing
+from npconv.compiled import direct_gradient, why_missing
 from npconv.compiled.direct import bands_of, blocks_of, layout, together
 from npconv.compiled.direct_kernel import _runs
 from npconv.compiled.direct_packing import packs_as_it_reads
+from npconv.compiled.direct_phases import share_seen
 from npconv.compiled.registers import accumulators, sum_bytes
 from npconv.problem import ConvProblem
 
@@ -151,6 +152,8 @@ ZONES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "only padding": ((1, 3, 8, 40), (5, 3, 1, 3), {"padding": (0, 50), "dilation": (1, 30)}),
     "planes": ((1, 3, 6, 40, 40), (18, 3, 3, 5, 5), {"padding": (1, 2, 2)}),
     "stride": ((1, 4, 257, 256), (16, 4, 5, 3), {"padding": 40, "dilation": (20, 36), "stride": 2}),
+    "rows": ((2, 5, 10, 14), (6, 5, 5, 5), {"padding": 4}),
+    "few rows": ((2, 4, 3, 9), (7, 4, 5, 3), {"padding": (5, 1), "stride": (2, 1)}),
     "groups": ((2, 8, 6400), (12, 4, 7), {"padding": 2400, "dilation": 800, "groups": 2}),
 }
 
@@ -174,14 +177,16 @@ def test_elements_that_meet_padding_are_left_out(name: str, dtype: str) -> None:
                 np.testing.assert_array_equal(plan(a, plan.pack(kernel)), expected)
         posed = problem if direction == "forward" else problem.turned
         how = layout(posed, sum_bytes(dtype))
-        skips.append(how.skips)
+        skips.append(how.skips or how.trims)
+        if how.trims:
+            assert sum(share_seen(posed, piece.phase) for piece in how.pieces) < len(how.pieces)
         taps = [piece.phase.outputs * len(piece.phase.taps) for piece in how.pieces]
         if how.skips:  # and so fewer products are formed
             assert sum(taps) < posed.pixels * posed.taps
     assert any(skips)
 
 
-@pytest.mark.parametrize("name", ["dilated", "only padding", "planes"])
+@pytest.mark.parametrize("name", ["dilated", "only padding", "planes", "rows"])
 def test_unless_they_are_not_finite(name: str) -> None:
     x, w, options = ZONES[name]
     rng = np.random.default_rng(0)
@@ -194,3 +199,18 @@ def test_unless_they_are_not_finite(name: str) -> None:
             np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
             known = np.isfinite(expected)
             np.testing.assert_allclose(found[known], expected[known], rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_a_kernels_gradient_gathers_once_for_several_blocks(dtype: str) -> None:
+    options: dict[str, Any] = {"padding": 1, "stride": 2}
+    x, w = (2, 7, 19, 23), (203, 7, 3, 3)
+    assert direct_gradient.layout(ConvProblem.of(x, w, **options), 4).blocks > 1
+    rng = np.random.default_rng(0)
+    shapes = npconv.conv_output_shape(x, w, **options), x
+    dy, seen = (rng.integers(-3, 4, shape).astype(dtype) for shape in shapes)
+    exact = npconv.conv_kernel_grad(dy, seen, w, algorithm="im2col", **options)
+    for threads in (1, 3):
+        with npconv.settings(threads=threads):
+            found = npconv.conv_kernel_grad(dy, seen, w, algorithm="direct", **options)
+        np.testing.assert_array_equal(found, exact)

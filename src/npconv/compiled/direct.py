@@ -54,6 +54,7 @@ class Layout(NamedTuple):
     lanes: int
     once: bool = False  # whether each element of the kernel is read once, by one part
     skips: bool = False  # whether some are not read where they meet padding
+    trims: bool = False  # whether that is so row by row: then the kernel's rows come first
 
     @property
     def packed(self) -> int:
@@ -87,9 +88,12 @@ class Layout(NamedTuple):
 
     @property
     def block_vectors(self) -> int:
-        """Count the vectors of a shifted tile: a block's, or more that fill the same lines."""
+        """Count the vectors of a shifted tile: whole blocks, that fill the same lines or more."""
         height = max((height for _, height in self.blocks), default=1)
-        return max(min(6, accumulators() // height), TILE_BYTES // vector_bytes())
+        each = max(1, min(6, accumulators() // height))
+        if self.trims:  # the fewer rows of outputs a tile has, the less of them is padding
+            return each
+        return -(-TILE_BYTES // (each * vector_bytes())) * each
 
     @property
     def worker_numbers(self) -> int:
@@ -148,7 +152,9 @@ def layout(
     chunks change a bit of the result, so the number of threads may have a say in them.
     """
     lanes, flat = vector_bytes() // itemsize, flattened(problem)
-    mode, found, skips = find(flat, lanes)  # the same however arrays lie, as kernels are packed
+    mode, found, skips, trims = find(
+        flat, lanes
+    )  # the same however arrays lie, as kernels are packed
     if not as_it_lies:
         problem = flat
     elif flat is not problem:
@@ -159,7 +165,7 @@ def layout(
     parts = min(-(-parts_for(threads) // max(bands, 1)), problem.K // CHANNELS_A_PART)
     chunks = max(1, min(len(blocks), parts))
     once = mode == "broadcast" and bands_of(pieces) == len(pieces) == 1
-    return Layout(mode, blocks, chunks, tuple(pieces), problem.C, lanes, once, skips)
+    return Layout(mode, blocks, chunks, tuple(pieces), problem.C, lanes, once, skips, trims)
 
 
 def parts_for(threads: int) -> int:
@@ -186,7 +192,7 @@ def blocks_of(K: int, lanes: int, mode: str) -> tuple[tuple[int, int], ...]:
         return tuple(zip([0, *ends[:-1]], np.diff([0, *ends]).tolist(), strict=True))
     most = 8 if accumulators() >= 24 else 4
     heights = [most] * max(0, (K - 1) // most - 1)
-    heights += _heights(K - sum(heights), most)
+    heights += _heights(K - sum(heights), max(6, most))
     starts = np.cumsum([0, *heights[:-1]]).tolist()
     return tuple(zip(starts, heights, strict=True))
 

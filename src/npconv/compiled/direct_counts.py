@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from npconv.compiled.direct import layout
+from npconv.compiled.direct_phases import share_seen
 from npconv.compiled.prepared import LINE
 from npconv.problem import ConvProblem
 
@@ -27,6 +30,8 @@ def counts(problem: ConvProblem, itemsize: int) -> tuple[int, int]:
         width += sum(WAITING.get(height, 0) for _, height in how.blocks)
     for piece in how.pieces:
         outputs, terms = piece.phase.outputs, how.terms(piece)
+        if how.trims:
+            terms = math.ceil(terms * share_seen(problem, piece.phase))
         columns = piece.phase.axes[-1].number
         if how.mode == "broadcast":
             products += outputs * terms * width

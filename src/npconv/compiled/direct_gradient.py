@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ class GradientLayout(NamedTuple):
 
     bands: Layout
     channels: int  # of a chunk
+    blocks: int  # of outputs' channels that share what is gathered
     panel_numbers: int
     tile_numbers: int
     streams: int
@@ -57,22 +59,62 @@ def layout(
         problem = direct.flattened(problem)
     (phase,) = phases(problem)
     blocks = direct.blocks_of(problem.K, lanes, "broadcast")
-    width = max((width for _, width in blocks), default=lanes)
-    taps = max(problem.taps, 1)
-    chunks = -(-direct.parts_for(threads) // max(1, len(blocks) * problem.G))
-    channels = max(-(-problem.C // chunks), -(-TERMS // taps))
-    channels = min(channels, max(1, TILE // (taps * width)), max(problem.C, 1))
     # Bands say in what order sums are formed: nothing of how channels are cut goes into them.
     piece = direct.pieces_of(problem._replace(C=1), phase, "broadcast", lanes, OUTPUTS)
+    streams = _streams(problem, piece, len(blocks), itemsize)
+    cut = _cut(problem, piece, blocks, streams, threads)
+    bands = Layout(
+        "broadcast", blocks, -(-problem.C // cut.channels), (piece,), cut.channels, lanes
+    )
+    panel = (
+        piece.band.rows * piece.band.columns * max((width for _, width in blocks), default=lanes)
+    )
+    panel, tile = direct.whole_lines(panel), direct.whole_lines(cut.tile)
+    return GradientLayout(bands, cut.channels, cut.blocks, panel, tile, streams)
+
+
+class _Cut(NamedTuple):
+    """How a part is cut: so many blocks of outputs' channels, so many channels of the input."""
+
+    blocks: int
+    channels: int
+    tile: int
+
+
+def _cut(
+    problem: ConvProblem,
+    piece: Pieces,
+    blocks: Sequence[tuple[int, int]],
+    streams: int,
+    threads: int,
+) -> _Cut:
+    """Choose between gathering once for each few blocks, and transposing for each few channels."""
+    wanted, found = direct.parts_for(threads), []
+    padded = not direct_words.stays_inside(problem, piece)
+    for groups in range(1, len(blocks) + 1) if padded else (max(1, len(blocks)),):
+        each = -(-len(blocks) // groups)
+        width = max(
+            (sum(w for _, w in blocks[i : i + each]) for i in range(0, len(blocks), each)),
+            default=1,
+        )
+        channels = _channels(problem, piece, width, -(-wanted // (groups * problem.G)))
+        chunks = -(-problem.C // channels)
+        gathered = groups * problem.C * piece.number * piece.band.channel
+        transposed = chunks * problem.K * problem.pixels
+        parts = groups * chunks * problem.G * streams
+        cut = _Cut(each, channels, channels * max(problem.taps, 1) * width)
+        found.append((-min(parts, wanted), gathered + transposed, cut))
+    return min(found)[-1]
+
+
+def _channels(problem: ConvProblem, piece: Pieces, width: int, chunks: int) -> int:
+    """Say how many channels a part has, of so many: its tile, and its band, stay in the cache."""
+    taps = max(problem.taps, 1)
+    channels = max(-(-problem.C // chunks), -(-TERMS // taps))
+    channels = min(channels, max(1, TILE // (taps * width)), max(problem.C, 1))
     while channels > 1 and channels * piece.band.channel > NUMBERS:
         channels = -(-channels // 2)
-    bands = Layout("broadcast", blocks, -(-problem.C // channels), (piece,), channels, lanes)
-    outputs = piece.band.rows * piece.band.columns
-    panel, tile = outputs * width, channels * taps * width
-    panel, tile = direct.whole_lines(panel), direct.whole_lines(tile)
-    return GradientLayout(
-        bands, channels, panel, tile, _streams(problem, piece, len(blocks), itemsize)
-    )
+    return channels
 
 
 def _streams(problem: ConvProblem, piece: Pieces, blocks: int, itemsize: int) -> int:
@@ -102,9 +144,10 @@ def prepare(
         problem.N, how.panel_numbers * itemsize, how.channels, problem.taps,
         places.ctypes.data, in_order,
         how.streams, threads * own, partial_sums.nbytes(problem, itemsize, 2) // 2,
-        1 if exchanged else here.C * here.taps, *operands,
+        1 if exchanged else here.C * here.taps, *operands, how.blocks,
     ]  # fmt: skip
-    parts = problem.G * how.bands.chunks * len(how.bands.blocks) * how.streams
+    groups = -(-len(how.bands.blocks) // max(1, how.blocks))
+    parts = problem.G * how.bands.chunks * groups * how.streams
     steps = [step(("direct_gradient", dtype), constants, parts, (*kept, places))]
     if how.streams > 1:
         steps.append(partial_sums.add_up(problem, dtype, how.streams, threads * own, w))
@@ -116,7 +159,7 @@ def workspace(problem: ConvProblem, itemsize: int, threads: int) -> int:
     """Bound the bytes that threads work in, however arrays lie."""
     if not math.prod((problem.C, problem.taps, problem.pixels)):
         return LINE
-    ways = [layout(problem, itemsize, as_it_lies=lies) for lies in (False, True)]
+    ways = [layout(problem, itemsize, threads, as_it_lies=lies) for lies in (False, True)]
     sums = max(partial_sums.nbytes(problem, itemsize, how.streams) for how in ways)
     return threads * (max(how.worker_numbers for how in ways) * itemsize + LINE) + sums
 
@@ -127,7 +170,8 @@ def counts(problem: ConvProblem, itemsize: int) -> tuple[int, int]:
     (piece,), blocks = how.bands.pieces, how.bands.blocks
     images, terms = problem.N * problem.G, problem.C * problem.taps
     width = sum(width for _, width in blocks)
-    band = piece.number * problem.C * piece.band.channel * len(blocks)
+    groups = -(-len(blocks) // max(1, how.blocks))
+    band = piece.number * problem.C * piece.band.channel * groups
     panels = problem.pixels * width * how.bands.chunks
     products = images * problem.pixels * terms * width
     return products, images * (band + 2 * panels) + 2 * problem.G * terms * width

@@ -41,8 +41,10 @@ class Sources(NamedTuple):
     step: int
 
 
-def sources(problem: ConvProblem, phase: Phase, kernel: RawKernel) -> Sources:
-    """Find the kernel's elements that a phase of a forward problem reads."""
+def sources(
+    problem: ConvProblem, phase: Phase, kernel: RawKernel, rows_first: bool = False
+) -> Sources:
+    """Find the kernel's elements that a phase of a forward problem reads; see `in_order`."""
     _, row, channel, *taps = kernel.strides
     if kernel.turned:
         channel = row
@@ -52,8 +54,17 @@ def sources(problem: ConvProblem, phase: Phase, kernel: RawKernel) -> Sources:
         places = np.array(axis.taps, np.int64)
         places = whole.kernel - 1 - places if kernel.turned else places
         offsets = np.add.outer(offsets, places * stride)
-    found = np.add.outer(np.arange(problem.C) * channel, offsets.ravel()).ravel()
-    return Sources(found, *_runs(found, [found.size, offsets.size]))
+    found = in_order(np.add.outer(np.arange(problem.C) * channel, offsets[0]), rows_first)
+    lengths = [found.size, offsets.shape[-1] if rows_first else offsets.size]
+    return Sources(found, *_runs(found, lengths))
+
+
+def in_order(terms: Array, rows_first: bool) -> Array:
+    """Put terms ``(C, *kernel)`` in the order in which they are added up: as they are, or by rows.
+
+    Rows of the kernel that come first follow each other, each with all channels.
+    """
+    return np.ascontiguousarray(np.moveaxis(terms, 2, 0) if rows_first else terms).ravel()
 
 
 def _runs(found: Array, lengths: Sequence[int]) -> tuple[int, int]:

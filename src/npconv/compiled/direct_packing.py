@@ -28,7 +28,8 @@ def packs_as_it_reads(problem: ConvProblem, itemsize: int) -> bool:
 
 def skips(problem: ConvProblem, itemsize: int) -> bool:
     """Whether elements of the kernel are left out beside padding."""
-    return layout(problem, itemsize).skips
+    how = layout(problem, itemsize)
+    return how.skips or how.trims
 
 
 @lru_cache(maxsize=1024)
@@ -65,7 +66,7 @@ def prepare_packing(
     how, kernel = layout(problem, sum_bytes(dtype)), RawKernel(w, turned)
     kept, rows, packed = [], [], 0
     for piece in how.pieces:
-        found = sources(problem, piece.phase, kernel)
+        found = sources(problem, piece.phase, kernel, how.trims)
         kept.append(found.places)
         rows += [found.places.size, found.places.ctypes.data, found.run, found.step, packed]
         packed += how.packed_of(piece)

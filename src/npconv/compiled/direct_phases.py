@@ -4,6 +4,8 @@ Outputs fall into phases for each step of the stride (`npconv.phases`). Where mu
 read is padding, they fall into zones besides: those that see the image through the same
 elements of the kernel. The others are left out there, which makes no difference as long as
 they are finite. Each phase has its own part of the packed kernel, so zones are not for free.
+Along rows it can be had without zones where vectors run along the image: if the kernel's rows
+come one after the other, all channels of each, what a row of outputs sees is a part of them.
 """
 
 from __future__ import annotations
@@ -13,15 +15,20 @@ from collections.abc import Sequence
 from itertools import product
 from typing import NamedTuple
 
+import numpy as np
+
 from npconv.compiled.phases import Phase, axes_of
 from npconv.phases import AxisPhase, axis_phases, zones
-from npconv.problem import ConvProblem
+from npconv.problem import Array, ConvProblem
 
 # Outputs that a zone has at least along planes, rows and columns: few rows are no band.
 SHORTEST = 1, 4, 8
+WAYS = ("shifted", False), ("broadcast", False), ("shifted", True)  # mode, and whether it trims
 MOST_ZONES = 8  # of a phase along an axis
 # Cycles that it takes to pack a number of the kernel, and what zones have to be better by.
 PACKING, WORTH = 2.5, 1.05
+# The same where rows are trimmed: the kernel is packed row by row, and tiles are narrower.
+PACKING_ROWS, WORTH_TRIMMED = 3.75, 1.1
 
 
 class Found(NamedTuple):
@@ -29,7 +36,8 @@ class Found(NamedTuple):
 
     mode: str
     phases: tuple[Phase, ...]
-    skips: bool  # whether elements of the kernel that meet padding are left out
+    skips: bool  # whether elements of the kernel that meet padding are left out, in zones
+    trims: bool  # whether they are left out row by row
 
 
 def find(problem: ConvProblem, lanes: int) -> Found:
@@ -43,9 +51,13 @@ def find(problem: ConvProblem, lanes: int) -> Found:
     found = []
     for chosen in product(*ways):
         phases = tuple(Phase(each) for each in product(*chosen))
-        mode, work = _mode(problem, phases, lanes)
         skips = any(a is not b for a, b in zip(chosen, plain, strict=True))
-        found.append((work * (WORTH if skips else 1), Found(mode, phases, skips)))
+        # Of a kernel's rows that lie apart, a band of all would hold more than one of a zone.
+        near = all(each.axes[1].unit <= each.axes[1].step for each in phases)
+        for mode, trims in WAYS if near else WAYS[:2]:
+            work = _work(problem, phases, lanes, mode, trims)
+            worth = (WORTH if skips else 1) * (WORTH_TRIMMED if trims else 1)
+            found.append((work * worth, Found(mode, phases, skips, trims)))
     return min(found, key=lambda each: each[0])[1]
 
 
@@ -53,17 +65,35 @@ def _at_least(phase: AxisPhase, shortest: int) -> int:
     return max(shortest, -(-phase.number // MOST_ZONES))
 
 
-def _mode(problem: ConvProblem, found: Sequence[Phase], lanes: int) -> tuple[str, float]:
-    """Estimate for each mode the vectors multiplied, and those written; choose one."""
-    broadcast = shifted = 0.0
+def _work(
+    problem: ConvProblem, found: Sequence[Phase], lanes: int, mode: str, trims: bool
+) -> float:
+    """Estimate the vectors multiplied, and those written."""
+    packing = PACKING_ROWS if trims else PACKING
+    work = packing * problem.K * problem.C * sum(map(_elements, found))
     for phase in found:
-        Q = phase.axes[-1].number
-        terms, outputs = problem.C * _elements(phase), phase.outputs
-        broadcast += outputs * (terms / 2 * -(-problem.K // lanes) + problem.K)
-        shifted += outputs * problem.K * (terms / 2 * -(-Q // lanes) / Q + 0.2)
-    packing = PACKING * problem.K * problem.C * sum(map(_elements, found))
-    mode = "broadcast" if broadcast < shifted else "shifted"
-    return mode, min(broadcast, shifted) + packing
+        Q, outputs = phase.axes[-1].number, phase.outputs
+        terms = problem.C * _elements(phase) * (share_seen(problem, phase) if trims else 1)
+        if mode == "broadcast":
+            work += outputs * (terms / 2 * -(-problem.K // lanes) + problem.K)
+        else:
+            work += outputs * problem.K * (terms / 2 * -(-Q // lanes) / Q + 0.2)
+    return work
+
+
+def share_seen(problem: ConvProblem, phase: Phase) -> float:
+    """Say which part of a phase's products is left if rows that see padding are left out."""
+    seen = rows_seen(problem, phase)
+    return float(np.diff(seen).sum()) / max(1, len(seen) * len(phase.axes[1].taps))
+
+
+def rows_seen(problem: ConvProblem, phase: Phase) -> Array:
+    """Say for each row of outputs from and up to which row of the kernel it sees the image."""
+    axis, size = phase.axes[1], axes_of(problem)[1].size
+    first = axis.read + np.arange(axis.number) * axis.step
+    ends = -(first // axis.unit), (size - 1 - first) // axis.unit + 1
+    low, high = np.clip(ends, 0, len(axis.taps))
+    return np.stack([low, np.maximum(low, high)], 1)
 
 
 def _elements(phase: Phase) -> int:

@@ -8,7 +8,8 @@ from functools import lru_cache
 import numpy as np
 
 from npconv.compiled.direct import TILE_BYTES, Layout, Pieces, flattened, layout, together
-from npconv.compiled.direct_kernel import RawKernel, sources
+from npconv.compiled.direct_kernel import RawKernel, in_order, sources
+from npconv.compiled.direct_phases import rows_seen
 from npconv.compiled.kernels.words import DEPTH
 from npconv.compiled.phases import RANK, axes_of
 from npconv.compiled.prepared import Prepared, Strides, address, step
@@ -78,9 +79,10 @@ def words(
     for piece, count in zip(how.pieces, together(how.pieces), strict=True):
         can = dtype not in SUMS and reads_in_place(problem, how, piece, x, itemsize)
         row, tables = _phase_words(how, piece, x if can else None, _spatial(y), packed)
+        seen = _terms_seen(problem, how, piece)
         places, *runs = (None, 0, 0) if raw is None else sources(problem, piece.phase, raw)
-        rows.append([*row, address(places), *runs, count])
-        kept += tables if places is None else [*tables, places]
+        rows.append([*row, address(places), *runs, count, seen.ctypes.data])
+        kept += [*tables, seen] if places is None else [*tables, seen, places]
         packed += how.packed_of(piece)
     table = np.array(rows, np.int64)
     return [
@@ -150,13 +152,15 @@ def _phase_words(
     else:
         channel, (bases, taps) = x[2], _places(piece, _spatial(x))
     bases = bases.reshape(here.rows, here.columns)
-    terms = np.add.outer(np.arange(how.channels) * channel, taps.ravel())
+    shape = [len(axis.taps) for axis in piece.phase.axes]
+    terms = np.add.outer(np.arange(how.channels) * channel, taps.reshape(shape))
+    terms = in_order(terms, how.trims)
     blocks = len(how.blocks)
     return [
         piece.number * how.chunks, planes.number, piece.rows, piece.columns,
         how.chunks, -(-blocks // how.chunks), blocks,
         here.rows, heights.number, here.columns, widths.number,
-        terms.size, keep(terms.ravel()),
+        terms.size, keep(terms),
         *(keep(_starts(bases, n, how)) for n in (here.columns, piece.last)), packed,
         *(each.inputs.size for each in here.slots),
         *(keep(each.inputs) for each in here.slots),
@@ -165,6 +169,14 @@ def _phase_words(
         *(axis.apart * stride for axis, stride in zip(piece.phase.axes, y, strict=True)),
         x is not None,
     ], kept  # fmt: skip
+
+
+def _terms_seen(problem: ConvProblem, how: Layout, piece: Pieces) -> Array:
+    """Say from and up to which term each row of a phase's outputs sees the image."""
+    seen = rows_seen(problem, piece.phase)
+    if not how.trims:
+        seen[:] = 0, len(piece.phase.axes[1].taps)
+    return seen * (how.terms(piece) // max(1, len(piece.phase.axes[1].taps)))
 
 
 def _places(piece: Pieces, x: tuple[int, ...]) -> tuple[Array, Array]:

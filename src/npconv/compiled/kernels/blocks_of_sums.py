@@ -66,18 +66,32 @@ def shifted_block(v: Vectors, rows: int, vectors: int) -> Any:
 
         def add(step: Any, sums: list[Any]) -> list[Any]:
             offset = builder.load(at(builder, I64, steps, step))
-            row = []
-            for start in starts:
-                place = builder.bitcast(builder.gep(start, [offset]), v.type.as_pointer())
-                row.append(builder.load(place, align=v.itemsize))
             first = builder.mul(step, I64(rows))
-            new: list[Any] = []
-            for i in range(rows):
-                number = v.scalar_at(builder, packed, builder.add(first, I64(i)))
-                same = v.broadcast(builder, number)
-                held = sums[i * vectors : (i + 1) * vectors]
-                pairs = zip(row, held, strict=True)
-                new += [v.fma(builder, same, factor, value) for factor, value in pairs]
+
+            def factor(j: int) -> Any:
+                place = builder.bitcast(builder.gep(starts[j], [offset]), v.type.as_pointer())
+                return builder.load(place, align=v.itemsize)
+
+            def number(i: int) -> Any:
+                one = v.scalar_at(builder, packed, builder.add(first, I64(i)))
+                return v.broadcast(builder, one)
+
+            new = list(sums)
+            # The fewer of the two stay in registers while the others come one by one.
+            if rows < vectors:
+                numbers = [number(i) for i in range(rows)]
+                for j in range(vectors):
+                    column = factor(j)
+                    for i in range(rows):
+                        n = i * vectors + j
+                        new[n] = v.fma(builder, numbers[i], column, sums[n])
+            else:
+                row = [factor(j) for j in range(vectors)]
+                for i in range(rows):
+                    same = number(i)
+                    for j in range(vectors):
+                        n = i * vectors + j
+                        new[n] = v.fma(builder, same, row[j], sums[n])
             return new
 
         sums = repeated(builder, depth, [v.zero] * (rows * vectors), add)

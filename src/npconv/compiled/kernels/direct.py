@@ -14,7 +14,14 @@ from numba import njit
 
 from npconv.compiled.blocks import BIAS, FIRST, FLAGS, OUT, SCRATCH, SECOND
 from npconv.compiled.kernels.gather import gather_for, place
-from npconv.compiled.kernels.memory import fetch_to_write, get_int, getter, put_int, stack_words
+from npconv.compiled.kernels.memory import (
+    fetch_early,
+    fetch_to_write,
+    get_int,
+    getter,
+    put_int,
+    stack_words,
+)
 from npconv.compiled.kernels.pack import finite_row, pieces_of_rows
 from npconv.compiled.kernels.rows import row_add, row_fill, row_spread, square
 from npconv.compiled.kernels.tiles import broadcast_tile, shifted_tile
@@ -48,6 +55,7 @@ from npconv.compiled.kernels.words import (
     ROWS,
     RUN,
     RUN_STEP,
+    SEEN,
     SOURCES,
     TERM_OFFSETS,
     TERMS,
@@ -132,7 +140,7 @@ def _of_phase(v: Vectors, sums: Any) -> Callable[..., None]:
             bias += item * g * get_int(block, OUT_CHANNELS)
         first = chunk * get_int(phase, BLOCKS_A_CHUNK)
         stop = min(first + get_int(phase, BLOCKS_A_CHUNK), get_int(phase, BLOCK_COUNT))
-        sums(block, phase, band, tile, piece, w, bias, y, rows, columns, first, stop)
+        sums(block, phase, band, tile, piece, w, bias, y, row, rows, columns, first, stop)
 
     return of_phase
 
@@ -142,10 +150,11 @@ def _broadcast_sums(v: Vectors) -> Callable[..., None]:
     fill: Any = njit(broadcast_tile(v))
     write: Any = njit(_write_columns(v))
     zero, item, pack = row_fill(v), v.itemsize, njit(_packed_piece(v))
+    call: Any = njit(_call_piece(v))
 
     def sums(
         block: int, phase: int, band: int, tile: int, piece: int, w: int, bias: int, y: int,
-        rows: int, columns: int, first: int, stop: int,
+        top: int, rows: int, columns: int, first: int, stop: int,
     ) -> None:  # fmt: skip
         T, bases = get_int(phase, TERMS), get_int(phase, BASES)
         if columns < get_int(phase, COLUMNS):
@@ -158,6 +167,11 @@ def _broadcast_sums(v: Vectors) -> Callable[..., None]:
                 if get_int(phase, SOURCES):
                     pack(block, phase, w, piece, start, width, t, depth)
                     packed = piece
+                    if t + depth < T:
+                        call(block, phase, w, start, width, t + depth, min(DEPTH, T - t - depth))
+                    elif b + 1 < stop:
+                        after = get_int(blocks, 2 * b + 2), get_int(blocks, 2 * b + 3)
+                        call(block, phase, w, after[0], after[1], 0, min(DEPTH, T))
                 fill(band, bases, steps + 8 * t, packed, tile, rows * columns, depth, width, t)
             if not T:
                 zero(tile, rows * columns * width)
@@ -185,6 +199,39 @@ def _packed_piece(v: Vectors) -> Callable[..., None]:
             put_int(get_int(block, FLAGS), 0, 1)
 
     return pack
+
+
+def _call_piece(v: Vectors) -> Callable[..., None]:
+    """Call the terms of a block that are packed next into the second cache."""
+    size = v.outside.itemsize
+
+    def call(
+        block: int, phase: int, w: int, start: int, width: int, first: int, depth: int
+    ) -> None:
+        apart, sources = get_int(block, W_ROW), get_int(phase, SOURCES)
+        rows = max(0, min(width, get_int(block, OUT_CHANNELS) - start))
+        run, step = get_int(phase, RUN), get_int(phase, RUN_STEP)
+        w += size * start * apart
+        if abs(step) > 1 and apart == 1:
+            for t in range(first, first + depth):
+                call_line(w + size * get_int(sources, t), size * rows)
+            return
+        t = first
+        while t < first + depth:
+            some = min(run - t % run, first + depth - t)
+            source = w + size * (get_int(sources, t) - (0 if step > 0 else some - 1))
+            for i in range(rows):
+                call_line(source + size * i * apart, size * some)
+            t += some
+
+    return call
+
+
+@njit
+def call_line(address: int, nbytes: int) -> Any:
+    """Call the lines of so many bytes into the second cache."""
+    for line in range(address // CACHE_LINE, (address + nbytes - 1) // CACHE_LINE + 1):
+        fetch_early(line * CACHE_LINE)
 
 
 def _write_columns(v: Vectors) -> Callable[..., None]:
@@ -238,7 +285,7 @@ def _shifted_sums(v: Vectors) -> Callable[..., None]:
 
     def sums(
         block: int, phase: int, band: int, tile: int, piece: int, w: int, bias: int, y: int,
-        rows: int, columns: int, first: int, stop: int,
+        top: int, rows: int, columns: int, first: int, stop: int,
     ) -> None:  # fmt: skip
         T, bases = get_int(phase, TERMS), get_int(phase, BASES)
         if columns < get_int(phase, COLUMNS):
@@ -249,16 +296,24 @@ def _shifted_sums(v: Vectors) -> Callable[..., None]:
             get_int(phase, Y_COLUMN),
             get_int(block, Y_CHANNEL),
         )
-        most = get_int(block, BLOCK_VECTORS)
-        for j in range(0, rows * across, most):
-            vectors, at_j = min(most, rows * across - j), bases + 8 * j
+        most, seen = get_int(block, BLOCK_VECTORS), get_int(phase, SEEN) + 16 * top
+        j, vectors, all_vectors = 0, 0, rows * across
+        while j < all_vectors:
+            vectors, at_j = min(most, all_vectors - j), bases + 8 * j
+            if most > 2 and all_vectors - j == most + 1:
+                vectors -= 1  # a last vector alone would wait for each of its sums
             row, q = j // across, j % across * L
             in_place = is_same and along == 1 and q + vectors * L <= columns
             there = y + item * (row * get_int(phase, Y_ROW) + q)
+            # What the last row sees begins first, what the first one sees ends last.
+            low = get_int(seen, 2 * ((j + vectors - 1) // across))
+            high = max(low, get_int(seen, 2 * row + 1))
             # In place, a few terms of all channels at a time, that the band's stay in the cache.
-            depth = DEPTH if in_place and T else max(T, 1)
-            for t in range(0, max(T, 1), depth):
-                some = min(depth, T - t)
+            depth = DEPTH if in_place else T + 1
+            begin = low - low % depth
+            for piece_of in range(begin, max(high, begin + 1), depth):
+                t = max(low, piece_of)
+                some = min(piece_of + depth, high) - t
                 for b in range(first, stop):
                     start, height = get_int(blocks, 2 * b), get_int(blocks, 2 * b + 1)
                     packed = w + item * (start * T + t * height)
@@ -267,14 +322,18 @@ def _shifted_sums(v: Vectors) -> Callable[..., None]:
                         if b + 1 < stop:
                             following = to + item * height * apart
                             call_rows(following, item * apart, height, item * vectors * L)
-                        fill(band, at_j, steps, packed, to, apart, vectors, t, some, height)
+                        fill(band, at_j, steps, packed, to, apart, vectors, low, t, some, height)
                         # The bias is added while they are hot.
-                        for k in range(height if bias and t + some == T else 0):
+                        for k in range(height if bias and t + some == high else 0):
                             here = to + item * k * apart
                             add(here, here, vectors * L, get(bias, start + k))
                     else:
-                        fill(band, at_j, steps, packed, tile, vectors * L, vectors, t, some, height)
+                        fill(
+                            band, at_j, steps, packed, tile, vectors * L, vectors,
+                            low, t, some, height,
+                        )  # fmt: skip
                         write(block, phase, tile, bias, y, start, height, j, vectors, columns)
+            j += vectors
 
     return sums
 

@@ -4,8 +4,8 @@ The product of `npconv.compiled.kernels.direct` with its roles exchanged: the su
 outputs, rows are the terms of a forward sum, and vectors run along output channels, for
 which a band of the outputs' gradient is transposed. Where input and gradient are read alike,
 they may be exchanged: then all that is said here of one is true of the other. A part is a
-group, some input channels and a block of output channels, over all images: nothing is left
-to add up.
+group, some input channels and a few blocks of output channels, over all images, or over a
+stream of them.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ from npconv.compiled.kernels.words import (
     BASES,
     BLOCK_COUNT,
     BLOCKS,
+    BLOCKS_A_PART,
     CHANNELS,
     CHUNK_CHANNELS,
     CHUNKS,
     COLUMN_PIECES,
     COLUMNS,
+    DEPTH,
     IMAGES,
     IN_ORDER,
     IN_PLACE,
@@ -70,78 +72,126 @@ from npconv.compiled.kernels.words import (
 def make(dtype: str) -> Callable[..., None]:
     """Make the kernel."""
     v = Vectors(dtype)
-    gather: Any = njit(gather_for(v))
-    place_of: Any = njit(place)
-    fill: Any = njit(broadcast_tile(v))
-    turn: Any = njit(_turn(v))
+    add: Any = njit(_add_piece(v))
     write: Any = njit(_write(v))
     keep: Any = njit(_keep(v))
-    zero, item, size = row_fill(v), v.itemsize, v.outside.itemsize
+    zero, item = row_fill(v), v.itemsize
 
     def gradient(block: int, part: int, worker: int) -> None:
         band = get_int(block, SCRATCH) + worker * get_int(block, WORKER_BYTES)
-        panel = band + get_int(block, BAND_BYTES)
-        tile = panel + get_int(block, PANEL_BYTES)
+        tiles = band + get_int(block, BAND_BYTES) + get_int(block, PANEL_BYTES)
         phase, streams = get_int(block, PHASES), get_int(block, STREAMS)
-        count, chunks = get_int(phase, BLOCK_COUNT), get_int(phase, CHUNKS)
+        count, each = get_int(phase, BLOCK_COUNT), get_int(block, BLOCKS_A_PART)
+        groups, chunks = (count + each - 1) // each, get_int(phase, CHUNKS)
         stream, rest = part % streams, part // streams
-        b, rest = rest % count, rest // count
-        chunk, g = rest % chunks, rest // chunks
+        first, rest = rest % groups * each, rest // groups
+        stop, chunk, g = min(first + each, count), rest % chunks, rest // chunks
         channel = chunk * get_int(block, CHUNK_CHANNELS)
         channels = min(get_int(block, CHUNK_CHANNELS), get_int(block, CHANNELS) - channel)
-        start = get_int(get_int(block, BLOCKS), 2 * b)
-        width = get_int(get_int(block, BLOCKS), 2 * b + 1)
         terms = channels * get_int(block, TAPS)
-        # Lanes behind the last channel stay zeros, or the sums there might take long.
-        zero(panel, get_int(block, PANEL_BYTES) // item)
-        zero(tile, terms * width)
-        across, down = get_int(phase, COLUMN_PIECES), get_int(phase, ROW_PIECES)
-        of_plane = across * down
-        of_image = of_plane * get_int(phase, PLANES_OUT)
-        pieces = of_image * get_int(block, IMAGES)
-        for piece in range(stream * pieces // streams, (stream + 1) * pieces // streams):
-            n, plane = piece // of_image, piece % of_image // of_plane
-            i = piece % of_plane
-            row, column = i // across * get_int(phase, ROWS), i % across * get_int(phase, COLUMNS)
-            rows = min(get_int(phase, ROWS), get_int(phase, ALL_ROWS) - row)
-            columns = min(get_int(phase, COLUMNS), get_int(phase, ALL_COLUMNS) - column)
-            steps = get_int(phase, BASES)
-            if columns < get_int(phase, COLUMNS):
-                steps = get_int(phase, LAST_BASES)
-            x = get_int(block, get_int(block, X_OPERAND)) + size * (
-                n * get_int(block, X_IMAGE) + g * get_int(block, X_GROUP)
-            )
-            seen = band
-            if get_int(phase, IN_PLACE):
-                seen = x + size * (
-                    channel * get_int(block, X_CHANNEL) + place_of(block, phase, plane, row, column)
-                )
+        pieces = get_int(block, IMAGES) * get_int(phase, PLANES_OUT)
+        pieces *= get_int(phase, COLUMN_PIECES) * get_int(phase, ROW_PIECES)
+        begin, end = stream * pieces // streams, (stream + 1) * pieces // streams
+        single = streams == 1 and end - begin == 1
+        for piece in range(begin, end):
+            add(block, g, piece, piece - begin, channel, channels, first, stop, band, single)
+        sums = get_int(block, SCRATCH) + get_int(block, SUMS_AT) + stream * get_int(block, SUMS)
+        blocks = get_int(block, BLOCKS)
+        for b in range(first, first if single else stop):
+            start, width = get_int(blocks, 2 * b), get_int(blocks, 2 * b + 1)
+            tile = tiles + item * terms * (start - get_int(blocks, 2 * first))
+            if begin == end:
+                zero(tile, terms * width)
+            if streams == 1:
+                write(block, g, channel * get_int(block, TAPS), terms, start, width, tile)
             else:
-                gather(block, phase, x, plane, row, column, band, channel, channels)
-            dy = get_int(block, get_int(block, Y_OPERAND)) + size * (
-                n * get_int(block, Y_IMAGE)
-                + g * get_int(block, Y_GROUP)
-                + start * get_int(block, Y_CHANNEL)
-                + plane * get_int(phase, Y_PLANE)
-                + row * get_int(phase, Y_ROW)
-                + column * get_int(phase, Y_COLUMN)
-            )
-            turn(block, phase, dy, panel, start, width, rows, columns)
-            fill(
-                seen, get_int(phase, TERM_OFFSETS), steps, panel, tile,
-                terms, rows * columns, width, 1,
-            )  # fmt: skip
-        if streams == 1:
-            write(block, g, channel, terms, start, width, tile)
-        else:
-            sums = get_int(block, SCRATCH) + get_int(block, SUMS_AT)
-            keep(block, g, channel, terms, start, width, tile, sums + stream * get_int(block, SUMS))
+                keep(block, g, channel, terms, start, width, tile, sums)
 
     return gradient
 
 
+def _add_piece(v: Vectors) -> Callable[..., None]:
+    """Add what one band of outputs gives to tiles of some blocks; or write it, the first time.
+
+    What the band reads is gathered once for all of them. If it is a ``single`` one, what it
+    gives goes where it belongs.
+    """
+    gather: Any = njit(gather_for(v))
+    place_of: Any = njit(place)
+    multiply: Any = njit(_multiply(v))
+    size = v.outside.itemsize
+
+    def add(
+        block: int, g: int, piece: int, onto: int,
+        channel: int, channels: int, first: int, stop: int, band: int, single: bool,
+    ) -> None:  # fmt: skip
+        panel, phase = band + get_int(block, BAND_BYTES), get_int(block, PHASES)
+        across, down = get_int(phase, COLUMN_PIECES), get_int(phase, ROW_PIECES)
+        plane, i = piece // (across * down), piece % (across * down)
+        n, plane = plane // get_int(phase, PLANES_OUT), plane % get_int(phase, PLANES_OUT)
+        row, column = i // across * get_int(phase, ROWS), i % across * get_int(phase, COLUMNS)
+        rows = min(get_int(phase, ROWS), get_int(phase, ALL_ROWS) - row)
+        columns = min(get_int(phase, COLUMNS), get_int(phase, ALL_COLUMNS) - column)
+        x = get_int(block, get_int(block, X_OPERAND)) + size * (
+            n * get_int(block, X_IMAGE) + g * get_int(block, X_GROUP)
+        )
+        if get_int(phase, IN_PLACE):
+            x += size * channel * get_int(block, X_CHANNEL)
+            band = x + size * place_of(block, phase, plane, row, column)
+        else:
+            gather(block, phase, x, plane, row, column, band, channel, channels)
+        dy = get_int(block, get_int(block, Y_OPERAND)) + size * (
+            n * get_int(block, Y_IMAGE)
+            + g * get_int(block, Y_GROUP)
+            + plane * get_int(phase, Y_PLANE)
+            + row * get_int(phase, Y_ROW)
+            + column * get_int(phase, Y_COLUMN)
+        )
+        multiply(
+            block, g, dy, band, panel, rows, columns, onto, channel, channels, first, stop, single
+        )
+
+    return add
+
+
+def _multiply(v: Vectors) -> Callable[..., None]:
+    """Multiply a band with its outputs' gradient, block by block of their channels.
+
+    Sums that belong to the result go there a few terms at a time, out of the first cache.
+    """
+    fill: Any = njit(broadcast_tile(v))
+    turn: Any = njit(_turn(v))
+    write: Any = njit(_write(v))
+    zero, item = row_fill(v), v.itemsize
+
+    def multiply(
+        block: int, g: int, dy: int, band: int, panel: int, rows: int, columns: int, onto: int,
+        channel: int, channels: int, first: int, stop: int, single: bool,
+    ) -> None:  # fmt: skip
+        phase, blocks, taps = get_int(block, PHASES), get_int(block, BLOCKS), get_int(block, TAPS)
+        whole = columns == get_int(phase, COLUMNS)
+        steps = get_int(phase, BASES) if whole else get_int(phase, LAST_BASES)
+        tile, terms = panel + get_int(block, PANEL_BYTES), channels * taps
+        some = DEPTH if single else terms
+        for b in range(first, stop):
+            start, width = get_int(blocks, 2 * b), get_int(blocks, 2 * b + 1)
+            behind = start + width > get_int(block, OUT_CHANNELS)
+            if behind and (onto == 0 or stop - first > 1):
+                # Lanes behind the last channel are zeros, or the sums there might take long.
+                zero(panel, get_int(block, PANEL_BYTES) // item)
+            turn(block, phase, dy, panel, start, width, rows, columns)
+            for t in range(0, terms, some):
+                count, offsets = min(some, terms - t), get_int(phase, TERM_OFFSETS) + 8 * t
+                fill(band, offsets, steps, panel, tile, count, rows * columns, width, onto)
+                if single:
+                    write(block, g, channel * taps + t, count, start, width, tile)
+            tile += item * terms * width
+
+    return multiply
+
+
 def _turn(v: Vectors) -> Callable[..., None]:
-    """Transpose a band of the outputs' gradient: ``(outputs, channels)``."""
+    """Transpose some channels of a band of the outputs' gradient: ``(outputs, channels)``."""
     transpose, get, put = square(v, reads=True), v.outside.getter, setter(v.dtype)
     L, item, size = v.lanes, v.itemsize, v.outside.itemsize
 
@@ -150,6 +200,7 @@ def _turn(v: Vectors) -> Callable[..., None]:
     ) -> None:
         along, apart = get_int(phase, Y_COLUMN), get_int(block, Y_CHANNEL)
         lines, length = rows, columns
+        dy += size * start * apart
         if along == 1 and get_int(phase, Y_ROW) == columns:  # rows follow each other
             lines, length = 1, rows * columns
         there = min(width, get_int(block, OUT_CHANNELS) - start)
@@ -181,9 +232,9 @@ def _write(v: Vectors) -> Callable[..., None]:
     L, item, size = v.lanes, v.itemsize, v.outside.itemsize
 
     def write(
-        block: int, g: int, channel: int, terms: int, start: int, width: int, tile: int
+        block: int, g: int, first: int, terms: int, start: int, width: int, tile: int
     ) -> None:
-        first, apart = channel * get_int(block, TAPS), get_int(block, W_ROW)
+        apart = get_int(block, W_ROW)
         dw = get_int(block, OUT) + size * (g * get_int(block, W_GROUP) + start * apart)
         there = min(width, get_int(block, OUT_CHANNELS) - start)
         if get_int(block, IN_ORDER):

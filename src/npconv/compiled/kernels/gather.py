@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from npconv.compiled.kernels.memory import get_int, setter
+from numba import njit
+
+from npconv.compiled.kernels.memory import fetch, get_int, setter
 from npconv.compiled.kernels.rows import row_copy, row_fill, row_window
 from npconv.compiled.kernels.vectors import Vectors
 
@@ -29,14 +31,15 @@ from npconv.compiled.kernels.words import (
     X_PLANE,
     X_ROW,
 )
+from npconv.compiled.registers import CACHE_LINE
 
 SHORT = 256  # bytes of a row that is taken as a whole, padding and all
 
 
 def gather_for(v: Vectors) -> Callable[..., None]:
     """Make ``(block, phase, x, plane, row, column, band, channel, channels)``."""
-    copy, fill, get, put = row_copy(v, reads=True), row_fill(v), v.outside.getter, setter(v.dtype)
-    window = row_window(v)
+    window, long_row = row_window(v), njit(_long_row(v))
+    fill, get, put = row_fill(v), v.outside.getter, setter(v.dtype)
     item, lanes, size = v.itemsize, v.lanes, v.outside.itemsize
 
     def gather(
@@ -59,7 +62,7 @@ def gather_for(v: Vectors) -> Callable[..., None]:
         left = min(width, max(0, -first))  # slots before the image, and those in it
         inside = max(0, min(width, W - first) - left)
         quick = get_int(phase, IS_RANGE) and apart == 1
-        to = band
+        to, of_channel = band, get_int(block, X_CHANNEL)
         for c in range(channel, channel + channels):
             for i in range(planes):
                 d = get_int(plane_inputs, i) + d0
@@ -70,19 +73,12 @@ def gather_for(v: Vectors) -> Callable[..., None]:
                         to += item * width
                         continue
                     source = x + size * (
-                        c * get_int(block, X_CHANNEL)
-                        + d * get_int(block, X_PLANE)
-                        + h * get_int(block, X_ROW)
+                        c * of_channel + d * get_int(block, X_PLANE) + h * get_int(block, X_ROW)
                     )
                     if quick and item * width <= SHORT:
                         window(to, source, first, W, width)
                     elif quick:
-                        if left:
-                            fill(to, left)
-                        if inside:
-                            copy(to + item * left, source + size * (first + left), inside)
-                        if width > left + inside:
-                            fill(to + item * (left + inside), width - left - inside)
+                        long_row(to, source + size * first, left, inside, width, size * of_channel)
                     else:
                         for k in range(width):
                             w = get_int(column_inputs, k) + w0
@@ -92,6 +88,29 @@ def gather_for(v: Vectors) -> Callable[..., None]:
         fill(to, lanes)  # whole vectors are read
 
     return gather
+
+
+def _long_row(v: Vectors) -> Callable[..., None]:
+    """Make ``(to, source, left, inside, width, following)``: a row with zeros on both sides.
+
+    ``following`` bytes behind it lies what is copied before long.
+    """
+    copy, fill = row_copy(v, reads=True), row_fill(v)
+    item, size = v.itemsize, v.outside.itemsize
+
+    def row(to: int, source: int, left: int, inside: int, width: int, following: int) -> None:
+        if left:
+            fill(to, left)
+        if inside:
+            here, there = source + size * left, to + item * left
+            # No processor guesses where the next channel lies.
+            for line in range(0, size * inside, CACHE_LINE):
+                fetch(here + following + line)
+            copy(there, here, inside)
+        if width > left + inside:
+            fill(to + item * (left + inside), width - left - inside)
+
+    return row
 
 
 def place(block: int, phase: int, plane: int, row: int, column: int) -> Any:

@@ -107,18 +107,32 @@ add_shared = emitted(_add, 3, types.int64)
 swap_shared = emitted(_swap, 4, types.boolean)
 
 
-def prefetch(builder: Any, pointer: Any, *, writes: bool = False) -> None:
-    """Call a line into the cache, to be read or written; where there is no memory, do nothing."""
+def prefetch(builder: Any, pointer: Any, *, writes: bool = False, near: bool = True) -> None:
+    """Call a line into the cache, to be read or written; where there is no memory, do nothing.
+
+    Not ``near``: into the second cache, as it is not read soon.
+    """
     kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
     call = declared(builder, kind, "llvm.prefetch.p0i8")
-    builder.call(call, [pointer, I32(int(writes)), I32(3), I32(1)])
+    builder.call(call, [pointer, I32(int(writes)), I32(3 if near else 2), I32(1)])
 
 
 def _fetch(builder: Any, address: Any) -> None:
+    prefetch(builder, at(builder, I8, address))
+
+
+def _fetch_early(builder: Any, address: Any) -> None:
+    prefetch(builder, at(builder, I8, address), near=False)
+
+
+def _fetch_to_write(builder: Any, address: Any) -> None:
     prefetch(builder, at(builder, I8, address), writes=True)
 
 
-fetch_to_write = emitted(_fetch, 1)  # (address)
+# (address)
+fetch, fetch_early, fetch_to_write = (
+    emitted(emit, 1) for emit in (_fetch, _fetch_early, _fetch_to_write)
+)
 
 
 def _pause(builder: Any) -> None:

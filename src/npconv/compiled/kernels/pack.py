@@ -10,15 +10,17 @@ from numba import njit
 
 from npconv.compiled.blocks import CALL_WORDS, FIRST, FLAGS, OUT
 from npconv.compiled.kernels.loops import repeated
-from npconv.compiled.kernels.memory import I64, emitted, get_int, put_int, setter
+from npconv.compiled.kernels.memory import I32, I64, at, emitted, get_int, put_int, setter
 from npconv.compiled.kernels.rows import row_copy, square
 from npconv.compiled.kernels.vectors import Vectors
+from npconv.compiled.kernels.words import DEPTH
 
 (BLOCK_COUNT, BLOCKS, PHASES, W_GROUP, W_ROW, PACKED_GROUP, ROWS) = range(
     CALL_WORDS, CALL_WORDS + 7
 )
 # Of a phase. Sources of terms that follow each other are RUN_STEP apart, RUN of them in a row.
 (TERMS, SOURCES, RUN, RUN_STEP, PACKED, PHASE_WORDS) = range(6)
+FEW = 4  # rows whose numbers are written together
 SHORT = 3  # runs that are not worth a square
 COUNT = CALL_WORDS  # of `finite`: numbers in a part, and in all
 
@@ -51,10 +53,13 @@ def _rows(v: Vectors) -> Callable[..., None]:
             g * get_int(block, PACKED_GROUP) + get_int(phase, PACKED) + start * T
         )
         finite, sources, step = 1, get_int(phase, SOURCES), get_int(phase, RUN_STEP)
-        for t in range(0, T, run):
-            write(to + item * t * width, width, w, apart, there, t, run, sources, run, step)
+        # Whole runs, but not so few that they are looked at before they are quite written.
+        some = run * max(1, DEPTH // max(run, 1))
+        for t in range(0, T, some):
+            depth = min(some, T - t)
+            write(to + item * t * width, width, w, apart, there, t, depth, sources, run, step)
             if get_int(block, FLAGS):
-                finite &= check(to + item * t * width, run * width)
+                finite &= check(to + item * t * width, depth * width)
         if not finite:
             put_int(get_int(block, FLAGS), 0, 1)
 
@@ -67,8 +72,8 @@ def pieces_of_rows(v: Vectors) -> Any:
     It is told where to, the block's width, where its first row begins, how far apart rows are
     and how many there are from there on; for the others it writes zeros.
     """
-    put, write, item = setter(v.dtype), njit(_run_of_terms(v)), v.itemsize
-    size = v.outside.itemsize
+    put, item, size, lanes = setter(v.dtype), v.itemsize, v.outside.itemsize, v.lanes
+    write, write_each = njit(_run_of_terms(v)), njit(_terms(v))
 
     def pack(
         to: int, width: int, w: int, apart: int, left: int,
@@ -78,6 +83,10 @@ def pieces_of_rows(v: Vectors) -> Any:
         for t in range(depth if there < width else 0):
             for i in range(there, width):
                 put(to, t * width + i, 0)
+        # Rows side by side are copied, if they fill a vector: to store a part of one takes long.
+        if (abs(step) != 1 or run < SHORT) and (apart != 1 or there < lanes):
+            write_each(to, width, w, apart, there, depth, sources + 8 * first)
+            return
         t = first
         while t < first + depth:
             some = min(run - t % run, first + depth - t)
@@ -92,32 +101,59 @@ def pieces_of_rows(v: Vectors) -> Any:
 def _run_of_terms(v: Vectors) -> Callable[..., None]:
     """Make ``(to, width, source, apart, rows, count, step)``.
 
-    It writes ``count`` terms of so many rows, which are ``apart``; terms are a step apart.
+    It writes ``count`` terms of so many rows, which are ``apart``; terms are a step apart. One
+    of the two is 1.
     """
-    get, put = v.outside.getter, setter(v.dtype)
     transpose, copy = square(v, reads=True), row_copy(v, reads=True)
     L, item, size = v.lanes, v.itemsize, v.outside.itemsize
 
     def write(
         to: int, width: int, source: int, apart: int, rows: int, count: int, step: int
     ) -> None:
-        if abs(step) == 1 and count >= SHORT:
-            for t in range(0, count, L):
-                some = min(L, count - t)
-                for i in range(0, rows, L):
-                    # Read from the lowest address on; against that order, written backwards.
-                    first = source + size * (i * apart + (t if step > 0 else 1 - t - some))
-                    place = to + item * ((t if step > 0 else t + some - 1) * width + i)
-                    transpose(place, step * width, first, apart, min(L, rows - i), some, 0)
-        elif apart == 1:
+        if apart == 1 and (abs(step) != 1 or count < SHORT):
             for t in range(count):
                 copy(to + item * t * width, source + size * t * step, rows)
-        else:
-            for t in range(count):
-                for i in range(rows):
-                    put(to, t * width + i, get(source, i * apart + t * step))
+            return
+        for t in range(0, count, L):
+            some = min(L, count - t)
+            for i in range(0, rows, L):
+                # Read from the lowest address on; against that order, written backwards.
+                first = source + size * (i * apart + (t if step > 0 else 1 - t - some))
+                place = to + item * ((t if step > 0 else t + some - 1) * width + i)
+                transpose(place, step * width, first, apart, min(L, rows - i), some, 0)
 
     return write
+
+
+def _terms(v: Vectors) -> Callable[..., None]:
+    """Make ``(to, width, w, apart, rows, depth, sources)``: so many terms, each for itself."""
+    get, put, together = v.outside.getter, setter(v.dtype), _together(v)
+    item, size = v.itemsize, v.outside.itemsize
+
+    def write(to: int, width: int, w: int, apart: int, rows: int, depth: int, sources: int) -> None:
+        whole = rows // FEW * FEW
+        for t in range(depth):
+            term, place = w + size * get_int(sources, t), to + item * t * width
+            for i in range(0, whole, FEW):
+                together(place + item * i, term + size * i * apart, apart)
+            for i in range(whole, rows):
+                put(place, i, get(term, i * apart))
+
+    return write
+
+
+def _together(v: Vectors) -> Any:
+    """Make ``(to, source, apart)``: a few numbers that are apart, written side by side."""
+
+    def move(builder: Any, to: Any, source: Any, apart: Any) -> None:
+        kind = ir.VectorType(v.scalar, FEW)
+        row: Any = ir.Constant(kind, ir.Undefined)
+        for i in range(FEW):
+            number = v.outside.number(builder, source, builder.mul(apart, I64(i)))
+            row = builder.insert_element(row, number, I32(i))
+        builder.store(row, at(builder, kind, to), align=v.itemsize)
+
+    return emitted(move, 3)
 
 
 def _finite(v: Vectors) -> Callable[..., None]:

@@ -15,35 +15,39 @@ from npconv.compiled.registers import HEIGHTS, accumulators
 
 
 def shifted_tile(v: Vectors) -> Callable[..., None]:
-    """Fill a tile of 8 rows or fewer with one block, or a few where none is as wide."""
+    """Fill a tile of 8 rows or fewer with one block, or a few where none is as wide.
+
+    What it is given is the sum of terms from ``low`` on; those from ``first`` on are added.
+    """
     held = accumulators()
     walks: list[Any] = []
     for rows in HEIGHTS:
-        widths = {min(6, max(3, held // rows)), 3, 2, 1}
+        most = max(1, min(6, held // rows))
+        widths = {n for n in (most, 3, 2, 1) if n <= most}
         walks.append(njit(_across(v, {n: shifted_block(v, rows, n) for n in widths}, rows)))
-    # Few registers do not hold eight or six; nobody asks.
+    # Few registers do not hold eight; nobody asks.
     eight, six, four, three, two, one = walks
     zero, lanes, item = row_fill(v), v.lanes, v.itemsize
 
     def fill(
         band: int, bases: int, steps: int, packed: int, tile: int, apart: int,
-        vectors: int, first: int, depth: int, height: int,
+        vectors: int, low: int, first: int, depth: int, height: int,
     ) -> None:  # fmt: skip
         if not depth:
             for k in range(height):
                 zero(tile + item * k * apart, vectors * lanes)
         elif height == 8:
-            eight(band, bases, steps, packed, tile, apart, vectors, first, depth)
+            eight(band, bases, steps, packed, tile, apart, vectors, low, first, depth)
         elif height == 6:
-            six(band, bases, steps, packed, tile, apart, vectors, first, depth)
+            six(band, bases, steps, packed, tile, apart, vectors, low, first, depth)
         elif height == 4:
-            four(band, bases, steps, packed, tile, apart, vectors, first, depth)
+            four(band, bases, steps, packed, tile, apart, vectors, low, first, depth)
         elif height == 3:
-            three(band, bases, steps, packed, tile, apart, vectors, first, depth)
+            three(band, bases, steps, packed, tile, apart, vectors, low, first, depth)
         elif height == 2:
-            two(band, bases, steps, packed, tile, apart, vectors, first, depth)
+            two(band, bases, steps, packed, tile, apart, vectors, low, first, depth)
         else:
-            one(band, bases, steps, packed, tile, apart, vectors, first, depth)
+            one(band, bases, steps, packed, tile, apart, vectors, low, first, depth)
 
     return fill
 
@@ -51,27 +55,36 @@ def shifted_tile(v: Vectors) -> Callable[..., None]:
 def _across(v: Vectors, blocks: dict[int, Any], rows: int) -> Callable[..., None]:
     most, item = max(blocks), v.itemsize
     vector = v.lanes * item
-    many, three, two, one = blocks[most], blocks[3], blocks[2], blocks[1]
+    many, one = blocks[most], blocks[1]
+    three, two = (blocks.get(n, many) for n in (3, 2))  # that many are never left of fewer
+    # A vector alone would wait for each of its sums: 4 are two pairs then, and 5 are 3 and 2.
+    uneven = most + 1 if most in (3, 4) else 0
 
     def across(
         band: int, bases: int, steps: int, packed: int, tile: int, stride: int,
-        vectors: int, first: int, depth: int,
+        vectors: int, low: int, first: int, depth: int,
     ) -> None:  # fmt: skip
-        for t in range(first, first + depth, DEPTH):
-            some, at_t = min(DEPTH, first + depth - t), steps + 8 * t
+        # Pieces begin at the same terms wherever the sums do, so that their bits are the same.
+        begin, end = first - first % DEPTH, first + depth
+        for piece in range(begin, end, DEPTH):
+            t = max(first, piece)
+            some, at_t, onto = min(piece + DEPTH, end) - t, steps + 8 * t, t - low
             w = packed + item * (t - first) * rows
             j = 0
-            while vectors - j >= most:
-                many(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, t)
+            while vectors - j >= most and vectors - j != uneven:
+                many(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, onto)
                 j += most
+            if vectors - j == 4:
+                two(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, onto)
+                j += 2
             if vectors - j >= 3:
-                three(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, t)
+                three(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, onto)
                 j += 3
             if vectors - j >= 2:
-                two(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, t)
+                two(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, onto)
                 j += 2
             if vectors - j >= 1:
-                one(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, t)
+                one(band, bases + 8 * j, at_t, w, tile + j * vector, stride, some, onto)
 
     return across
 

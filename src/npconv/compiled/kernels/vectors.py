@@ -49,11 +49,7 @@ class Outside:
     @property
     def getter(self) -> Any:
         """Make the function ``(address, index)`` that reads an element."""
-
-        def get(builder: Any, address: Any, index: Any) -> Any:
-            return self._wide(builder, builder.load(at(builder, self.scalar, address, index)))
-
-        return emitted(get, 2, self.v.numba_type)
+        return emitted(self.number, 2, self.v.numba_type)
 
     @property
     def setter(self) -> Any:
@@ -64,6 +60,10 @@ class Outside:
             builder.store(value, at(builder, self.scalar, address, index))
 
         return emitted(put, (types.int64, types.int64, self.v.numba_type))
+
+    def number(self, builder: Any, address: Any, index: Any) -> Any:
+        """Load one number."""
+        return self._wide(builder, builder.load(at(builder, self.scalar, address, index)))
 
     def load(self, builder: Any, address: Any, index: Any, mask: Any = None) -> Any:
         """Load a vector; with a mask only its lanes, and zeros stand elsewhere."""

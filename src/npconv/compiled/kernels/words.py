@@ -7,13 +7,14 @@ from npconv.compiled.blocks import CALL_WORDS
  Y_IMAGE, Y_GROUP, Y_CHANNEL, BLOCK_VECTORS, PIECE_AT, W_GROUP, W_ROW,
  IMAGES, PANEL_BYTES, CHUNK_CHANNELS, TAPS, W_TERMS,
  IN_ORDER, STREAMS, SUMS_AT, SUMS, SUMS_ROW,
- X_OPERAND, Y_OPERAND) = range(CALL_WORDS, CALL_WORDS + 37)  # fmt: skip
+ X_OPERAND, Y_OPERAND, BLOCKS_A_PART) = range(CALL_WORDS, CALL_WORDS + 38)  # fmt: skip
 (OF_PHASE, PLANES_OUT, ROW_PIECES, COLUMN_PIECES, CHUNKS, BLOCKS_A_CHUNK, BLOCK_COUNT,
  ROWS, ALL_ROWS, COLUMNS, ALL_COLUMNS, TERMS, TERM_OFFSETS, BASES, LAST_BASES, PACKED,
  PLANE_SLOTS, ROW_SLOTS, COLUMN_SLOTS, PLANE_INPUTS, ROW_INPUTS, COLUMN_INPUTS,
  PLANE_STEP, ROW_STEP, COLUMN_STEP, IS_RANGE, Y_START, Y_PLANE, Y_ROW, Y_COLUMN,
- IN_PLACE, SOURCES, RUN, RUN_STEP, TOGETHER, PHASE_WORDS) = range(36)  # fmt: skip
-# Where SOURCES are given, the kernel is packed a piece at a time, as it is read: that many
+ IN_PLACE, SOURCES, RUN, RUN_STEP, TOGETHER, SEEN, PHASE_WORDS) = range(37)  # fmt: skip
+# SEEN gives the first term of each row of outputs, and the one behind its last: others meet
+# padding. Where SOURCES are given, the kernel is packed a piece at a time, as it is read: that many
 # terms of a block. They follow each other in runs; the sources of a run are RUN_STEP apart.
 
 # Terms summed before a block is put aside: what a block reads of both factors stays in the
