@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from npconv.axis import Axis
-from npconv.lattices import axis_parts, classes, is_whole, parts, size_of
+from npconv.lattices import axis_parts, classes, is_whole, parts
 from npconv.problem import Array, ConvProblem
 
 
@@ -31,12 +31,13 @@ def pairs(axis: Axis) -> Array:
     return met
 
 
-def pairs_of_parts(axis: Axis) -> Array:
+def pairs_of_parts(axis: Axis, most: int) -> Array:
     met = np.zeros((axis.out, axis.kernel, axis.size), int)
-    for part in axis_parts(axis):
+    for part in axis_parts(axis, most):
         for p, r, t in np.argwhere(pairs(part.axis)):
-            place = zip((p, r, t), (part.written, part.taps, part.read), strict=True)
-            met[tuple(each.first + i * each.apart for i, each in place)] += 1
+            output = part.written.first + p * part.written.apart
+            tap = part.taps.first + r * part.taps.apart
+            met[output, tap, part.read.first + t * part.read.apart] += 1
     return met
 
 
@@ -44,26 +45,34 @@ def pairs_of_parts(axis: Axis) -> Array:
 def test_parts_are_plain_and_make_up_the_axis(seed: int) -> None:
     rng = random.Random(seed)
     for _ in range(50):
-        axis = draw(rng)
-        np.testing.assert_array_equal(pairs_of_parts(axis), pairs(axis), err_msg=str(axis))
-        for part in axis_parts(axis):
+        axis, most = draw(rng), rng.randint(1, 4)
+        np.testing.assert_array_equal(pairs_of_parts(axis, most), pairs(axis), err_msg=str(axis))
+        for part in axis_parts(axis, most):
             plain = part.axis
             assert (plain.stride, plain.dilation, plain.input_dilation) == (1, 1, 1)
-            assert part.taps in classes(axis)
-            assert plain.kernel == size_of(part.taps, axis)
+            assert part.taps in classes(axis, most)
+            assert plain.kernel == part.taps.number <= classes(axis, most)[0].number <= most
             assert plain.out == len(range(part.written.first, axis.out, part.written.apart))
 
 
 def test_a_plain_axis_is_its_own_part() -> None:
     axis = Axis(9, 3, low=1, high=2)
-    (part,) = axis_parts(axis)
+    (part,) = axis_parts(axis, 3)
     assert part.axis == axis
-    assert part.read == part.written == part.taps == (0, 1)
+    assert part.read == part.written == (0, 1)
+    assert part.taps == (0, 1, 3)
+
+
+def test_long_kernels_are_cut_into_runs() -> None:
+    parts = axis_parts(Axis(9, 7, low=3, high=3), 3)
+    assert [part.taps for part in parts] == [(0, 1, 3), (3, 1, 2), (5, 1, 2)]
+    assert [part.axis.low for part in parts] == [3, 0, -2]
+    assert {part.axis.out for part in parts} == {9}
 
 
 def test_parts_of_the_same_kernel_elements_follow_each_other() -> None:
     problem = ConvProblem.of((1, 2, 9, 9), (3, 2, 3, 3), stride=2, dilation=(1, 3))
-    taps = [part.taps for part in parts(problem)]
+    taps = [part.taps for part in parts(problem, (3, 3))]
     assert taps == sorted(taps)
     assert len(set(taps)) == 4
     assert is_whole(problem)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from itertools import product
+from itertools import pairwise, product
 from typing import NamedTuple
 
 from npconv.axis import Axis
@@ -26,13 +26,21 @@ class Lattice(NamedTuple):
     apart: int
 
 
+class Taps(NamedTuple):
+    """Kernel elements ``first, first + apart, ...``, so many."""
+
+    first: int
+    apart: int
+    number: int
+
+
 class AxisPart(NamedTuple):
     """A plain convolution along one axis: of which inputs and kernel elements, which outputs."""
 
     axis: Axis
     read: Lattice
     written: Lattice
-    taps: Lattice
+    taps: Taps
 
 
 class Part(NamedTuple):
@@ -41,11 +49,11 @@ class Part(NamedTuple):
     problem: ConvProblem
     read: tuple[Lattice, ...]
     written: tuple[Lattice, ...]
-    taps: tuple[Lattice, ...]
+    taps: tuple[Taps, ...]
 
 
-def classes(axis: Axis) -> list[Lattice]:
-    """Give the kernel elements that work together; the first class is the largest.
+def classes(axis: Axis, most: int) -> list[Taps]:
+    """Give the kernel elements that work together, ``most`` at a time, most of them first.
 
     The same for every cut of the axis, and however many outputs there are.
     """
@@ -53,50 +61,53 @@ def classes(axis: Axis) -> list[Lattice]:
     unit = axis.dilation // math.gcd(axis.dilation, axis.input_dilation)
     step = axis.stride // math.gcd(axis.stride, axis.input_dilation)
     apart *= step // math.gcd(step, unit)
-    return [Lattice(first, apart) for first in range(min(apart, axis.kernel))]
+    found = []
+    for first in range(min(apart, axis.kernel)):
+        for start, stop in _runs(len(range(first, axis.kernel, apart)), most):
+            found.append(Taps(first + start * apart, apart, stop - start))
+    return found
 
 
-def size_of(taps: Lattice, axis: Axis) -> int:
-    """Count the kernel elements of a class."""
-    return -(-(axis.kernel - taps.first) // taps.apart)
+def _runs(number: int, most: int) -> list[tuple[int, int]]:
+    """Cut so many into runs of about equally many, and no more than ``most``."""
+    count = -(-number // most)
+    ends = [-(-number * i // count) for i in range(count + 1)]
+    return list(pairwise(ends))
 
 
-def axis_parts(axis: Axis) -> list[AxisPart]:
+def axis_parts(axis: Axis, most: int) -> list[AxisPart]:
     """Cut an axis. Outputs of which several parts speak are their sum; of no part, zero."""
     found = []
     for phase in axis_phases(axis):
         for one in undilated(phase):
-            found += _of_classes(axis, one)
+            found += _of_classes(axis, one, most)
     return found
 
 
-def _of_classes(axis: Axis, phase: AxisPhase) -> list[AxisPart]:
+def _of_classes(axis: Axis, phase: AxisPhase, most: int) -> list[AxisPart]:
     """Split a phase by the residues of its kernel elements: each reads a lattice of its own."""
     together = max(phase.step // phase.unit, 1)  # kernel elements between two of one class
-    apart, between, found = together * phase.unit, classes(axis)[0].apart, []
+    apart, found = together * phase.unit, []
+    between = classes(axis, most)[0].apart
+    written = Lattice(phase.first, phase.apart)
     for i in range(min(together, len(phase.taps))):
         taps = phase.taps[i::together]
         index, first = divmod(phase.read + i * phase.unit, apart)
         size = max(0, -(-(axis.size - first) // apart))
-        plain = Axis(size, len(taps), 1, -index, phase.number - 1 + len(taps) - size + index)
-        if not 0 <= first < max(axis.size, 1):
-            first = 0  # of a lattice without elements
-        found.append(
-            AxisPart(
-                plain,
-                Lattice(first, apart),
-                Lattice(phase.first, phase.apart),
-                Lattice(taps[0], between),
-            )
-        )
+        read = Lattice(first if size else 0, apart)
+        for start, stop in _runs(len(taps), most):
+            low, number = -index - start, stop - start
+            plain = Axis(size, number, 1, low, phase.number - 1 + number - size - low)
+            found.append(AxisPart(plain, read, written, Taps(taps[start], between, number)))
     return found
 
 
 @lru_cache(maxsize=1024)
-def parts(problem: ConvProblem) -> tuple[Part, ...]:
-    """Cut a forward problem, part by part of the same kernel elements."""
+def parts(problem: ConvProblem, most: tuple[int, ...]) -> tuple[Part, ...]:
+    """Cut a forward problem, part by part of the same kernel elements: so many along each axis."""
     found = []
-    for chosen in product(*(axis_parts(axis) for axis in problem.axes)):
+    along = (axis_parts(*each) for each in zip(problem.axes, most, strict=True))
+    for chosen in product(*along):
         axes, read, written, taps = zip(*chosen, strict=True)
         found.append(Part(problem._replace(axes=axes), read, written, taps))
     return tuple(sorted(found, key=lambda part: part.taps))

@@ -30,11 +30,13 @@ from npconv.compiled.prepared import LINE, Prepared, Strides, in_rows, run, stri
 from npconv.compiled.winograd import (
     FEW_PANELS,
     Tiling,
+    plain_parts,
     scratch_bytes,
     sub_kernels,
     tile_axes,
     tile_places,
     tiling,
+    together,
 )
 from npconv.compiled.winograd_gradient import chunks, prepare_gradient
 from npconv.compiled.winograd_steps import (
@@ -47,14 +49,14 @@ from npconv.compiled.winograd_steps import (
     raw_layout,
 )
 from npconv.cost import Cost, Packing
-from npconv.lattices import classes, is_whole, parts, size_of
+from npconv.lattices import classes, is_whole
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import Scratch
 from npconv.strays import Strays, frame
 
-# Kernel elements along an axis that are transformed together, and the plain convolutions that
-# one may be cut into (a dilation of 6 along two axes): tiles of smaller ones would be empty.
-LONGEST, MOST_PARTS = 3, 36
+# Plain convolutions that one may be cut into (a dilation of 6 along two axes): tiles of smaller
+# ones would be empty.
+MOST_PARTS = 36
 
 
 class WinogradFused:
@@ -181,7 +183,7 @@ class WinogradFused:
         return np.ascontiguousarray(w).reshape(problem.G, problem.K * problem.C, problem.taps)
 
     def why_not(self, problem: ConvProblem, direction: Direction, dtype: DType) -> str | None:
-        """Serve windows in one or two axes that fall into classes of up to three elements."""
+        """Serve what a few plain convolutions with windows are the sum of."""
         missing = why_missing()
         if missing:
             return missing
@@ -219,25 +221,15 @@ class WinogradFused:
 @lru_cache(maxsize=1024)
 def _why_no_tiles(posed: ConvProblem) -> str | None:
     """Say why a forward problem, or its plain ones, cannot be cut into tiles; None if they can."""
-    windows = [i for i, size in enumerate(posed.kernel) if size > 1]
-    if len(windows) not in (1, 2):
-        return f"it serves kernels with windows along one or two axes, not {posed.kernel}"
-    if len(windows) == 2 and windows[1] != posed.rank - 1:
-        return f"of two windows one must be along the last axis, but they are {posed.kernel}"
-    most = [size_of(classes(axis)[0], axis) for axis in posed.axes]
-    if max(most) > LONGEST:
-        return (
-            f"its tiles are for {LONGEST} kernel elements that work together along an axis "
-            f"(one of `stride` a class), not {tuple(most)}"
-        )
-    if max(most) == 1:
+    every = [classes(*each) for each in zip(posed.axes, together(posed), strict=True)]
+    if all(taps[0].number == 1 for taps in every):
         return "no two kernel elements work together: there is nothing to transform"
-    if len(parts(posed)) > MOST_PARTS:
-        return f"it would be {len(parts(posed))} plain convolutions, and {MOST_PARTS} are its limit"
-    places = {tile_places(part.problem) for part in parts(posed)}
-    if places != {tile_places(posed)}:
+    found = plain_parts(posed)
+    if len(found) > MOST_PARTS:
+        return f"it would be {len(found)} plain convolutions, and {MOST_PARTS} are its limit"
+    if {tile_places(part.problem) for part in found} != {tile_places(posed)}:
         return "of a kernel's classes some have no window where others have one"
-    served = {part.taps for part in parts(posed)}
+    served = {part.taps for part in found}
     if not is_whole(posed) or any(kernel.taps not in served for kernel in sub_kernels(posed)):
         return "some outputs see no kernel element, or some elements no input"
     return None

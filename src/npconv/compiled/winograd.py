@@ -15,7 +15,7 @@ from npconv.compiled.blocks import FIRST, SECOND
 from npconv.compiled.prepared import Strides
 from npconv.compiled.registers import block_rows, vector_bytes
 from npconv.compiled.winograd_words import Words
-from npconv.lattices import Lattice, Part, classes, parts, size_of
+from npconv.lattices import Lattice, Part, Taps, classes, parts
 from npconv.problem import ConvProblem
 
 # Bytes of a panel's transformed tiles and of their products with one block of the kernels:
@@ -25,6 +25,8 @@ PANEL_BYTES = 3 * 2**19
 BLOCK = 4
 # Tiles of a row that are gathered together: the pixels they read stay in the first cache.
 BAND = 16
+# Kernel elements along an axis that are transformed together: more would cost accuracy.
+LONGEST = 3
 # Where there are fewer panels for each thread, threads share the parts of a panel.
 FEW_PANELS = 4
 
@@ -179,6 +181,7 @@ class Picture(NamedTuple):
     whole: ConvProblem
     whole_x: Strides
     whole_at: int
+    tap: int  # the first of the whole kernel's elements that are met here
 
 
 def pictures(whole: ConvProblem, part: Part, x: Strides, y: Strides) -> list[Picture]:
@@ -187,6 +190,7 @@ def pictures(whole: ConvProblem, part: Part, x: Strides, y: Strides) -> list[Pic
     problem, (of_x, x_at), (of_y, y_at) = part.problem, _on(part.read, x), _on(part.written, y)
     others = [i for i in range(problem.rank) if i not in tiled]
     begins = sum(part.read[i].first * x[3 + i] for i in others)
+    tap = sum(part.taps[i].first * math.prod(whole.kernel[i + 1 :]) for i in others)
     found = []
     for place in product(*(range(problem.axes[i].out) for i in others)):
         seen = [p - problem.axes[i].low for p, i in zip(place, others, strict=True)]
@@ -194,7 +198,7 @@ def pictures(whole: ConvProblem, part: Part, x: Strides, y: Strides) -> list[Pic
         at = sum(t * of_x[3 + i] for t, i in zip(seen, others, strict=True)) if there else 0
         to = sum(p * of_y[3 + i] for p, i in zip(place, others, strict=True))
         found.append(
-            Picture(problem, of_x, of_y, x_at + at, y_at + to, there, whole, x, begins + at)
+            Picture(problem, of_x, of_y, x_at + at, y_at + to, there, whole, x, begins + at, tap)
         )
     return found
 
@@ -218,13 +222,28 @@ def filtering(kernel: int, out: int) -> Filtering:
     return F_2_3 if out <= F_2_3.m else F_4_3
 
 
+def together(problem: ConvProblem) -> tuple[int, ...]:
+    """Say how many kernel elements along each axis are transformed together at most."""
+    tiled = tile_places(problem)
+    return tuple(LONGEST if i in tiled else 1 for i in range(problem.rank))
+
+
+def plain_parts(problem: ConvProblem) -> tuple[Part, ...]:
+    """Cut a forward problem into plain ones that have tiles along two axes."""
+    return parts(problem, together(problem))
+
+
 class SubKernel(NamedTuple):
     """Kernel elements of a class along each axis, and the plain problems they are the kernel of."""
 
-    taps: tuple[Lattice, ...]
-    sizes: tuple[int, ...]
+    taps: tuple[Taps, ...]
     tile: tuple[int, int]  # elements of a tile along the two axes
     parts: tuple[Part, ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Count its elements along each axis."""
+        return tuple(taps.number for taps in self.taps)
 
     @property
     def elements(self) -> int:
@@ -239,13 +258,13 @@ def sub_kernels(problem: ConvProblem, tile: tuple[int, ...] | None = None) -> tu
     ``tile`` is that of the first one, as it was packed; from there follow all others.
     """
     found: list[SubKernel] = []
-    all_parts, everywhere = parts(problem), [classes(axis) for axis in problem.axes]
+    all_parts, everywhere = plain_parts(problem), map(classes, problem.axes, together(problem))
     outputs = [
         max((part.problem.axes[i].out for part in all_parts), default=0)
         for i in range(problem.rank)
     ]
     for taps in product(*everywhere):
-        sizes = tuple(map(size_of, taps, problem.axes))
+        sizes = tuple(each.number for each in taps)
         plain = problem._replace(axes=tuple(Axis(size, size) for size in sizes))
         h, w = tile_places(plain)
         if tile and not found:
@@ -253,7 +272,7 @@ def sub_kernels(problem: ConvProblem, tile: tuple[int, ...] | None = None) -> tu
                 outputs[i] = BY_TILE[t].m
         t_h, t_w = (filtering(sizes[i] if i >= 0 else 1, outputs[i]).t for i in (h, w))
         here = tuple(part for part in all_parts if part.taps == taps)
-        found.append(SubKernel(taps, sizes, (t_h, t_w), here))
+        found.append(SubKernel(taps, (t_h, t_w), here))
     return tuple(found)
 
 

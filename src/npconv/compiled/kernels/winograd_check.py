@@ -210,13 +210,14 @@ def holder(dtype: str) -> Any:
         start = max(0, -(j // of_j))
         stop = min(-((s - S) // of_s), -((j - get_int(block, CHECK.size_w)) // of_j))
         of_pixel, total = get_int(block, CHECK.of_pixel), 0.0
+        of_kernel = get_int(block, CHECK.taps) * item
         for r in range(first, R, step):
             if 0 <= h < get_int(block, CHECK.size_h):
                 row = x + h * get_int(block, CHECK.of_row) + j * of_pixel
                 for i in range(start, stop, count):
                     total += sums(
                         row + i * of_j * of_pixel, get_int(block, CHECK.x_channel),
-                        of_j * of_pixel, w + (r * S + s + i * of_s) * item, R * S * item,
+                        of_j * of_pixel, w + (r * S + s + i * of_s) * item, of_kernel,
                         of_s * item, C, min(count, stop - i),
                     )  # fmt: skip
             h += of_h
@@ -226,7 +227,7 @@ def holder(dtype: str) -> Any:
     def held(block: int, x: int, seen: int, needed: float) -> Any:
         """Say whether the result holds that much at one of nine positions."""
         P, Q = get_int(block, CHECK.out_h), get_int(block, CHECK.out_w)
-        w = seen + get_int(block, CHECK.C) * item
+        w = seen + (get_int(block, CHECK.C) + get_int(block, CHECK.tap)) * item
         if needed <= 0:
             return True
         if not needed < inf:  # what is as much as this sum is not known
