@@ -386,7 +386,8 @@ def held_against(made: CheckWords, one: Picture, cut: Tiling) -> CheckWords:
     (h, w), whole = tile_axes(one.whole), one.whole
     *_, of_row, of_pixel = in_bytes(whole, one.whole_x, cut.item)
     return made._replace(
-        R=h.kernel, S=w.kernel, taps=whole.taps, tap=one.tap, whole_at=one.whole_at * cut.item, of_row=of_row, of_pixel=of_pixel,
+        R=h.kernel, S=w.kernel, taps=whole.taps, tap=one.tap,
+        whole_at=one.whole_at * cut.item, of_row=of_row, of_pixel=of_pixel,
         size_h=h.size if one.is_there else 0, size_w=w.size, out_h=h.out, out_w=w.out,
         low_h=h.low, low_w=w.low, stride_h=h.stride, stride_w=w.stride,
         dilation_h=h.dilation, dilation_w=w.dilation,
