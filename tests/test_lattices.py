@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from npconv.axis import Axis
-from npconv.lattices import axis_parts, classes, is_whole, parts
+from npconv.lattices import axis_parts, classes, count_lattices, is_whole, parts
 from npconv.problem import Array, ConvProblem
 
 
@@ -51,6 +51,7 @@ def test_parts_are_plain_and_make_up_the_axis(seed: int) -> None:
             plain = part.axis
             assert (plain.stride, plain.dilation, plain.input_dilation) == (1, 1, 1)
             assert part.taps in classes(axis, most)
+            assert count_lattices(axis) >= len({each.written for each in axis_parts(axis, most)})
             assert plain.kernel == part.taps.number <= classes(axis, most)[0].number <= most
             assert plain.out == len(range(part.written.first, axis.out, part.written.apart))
 
@@ -61,6 +62,12 @@ def test_a_plain_axis_is_its_own_part() -> None:
     assert part.axis == axis
     assert part.read == part.written == (0, 1)
     assert part.taps == (0, 1, 3)
+
+
+def test_lattices_are_counted_without_making_them() -> None:
+    for axis in (Axis(99, 3, dilation=7), Axis(99, 4, stride=2), Axis(9, 4, input_dilation=2)):
+        assert count_lattices(axis) == len({part.written for part in axis_parts(axis, 3)})
+    assert count_lattices(Axis(10**9, 2, dilation=10**8)) == 10**8
 
 
 def test_long_kernels_are_cut_into_runs() -> None:

@@ -75,6 +75,17 @@ def _runs(number: int, most: int) -> list[tuple[int, int]]:
     return list(pairwise(ends))
 
 
+def count_lattices(axis: Axis) -> int:
+    """Count the lattices that outputs fall into, or more where they see but one kernel element.
+
+    Without making them: with a large dilation they are as many as outputs.
+    """
+    step = axis.stride // math.gcd(axis.stride, axis.input_dilation)
+    unit = axis.dilation // math.gcd(axis.dilation, axis.input_dilation)
+    phases = axis.input_dilation // math.gcd(axis.stride, axis.input_dilation)
+    return min(axis.out, phases * (unit // math.gcd(step, unit)))
+
+
 def axis_parts(axis: Axis, most: int) -> list[AxisPart]:
     """Cut an axis. Outputs of which several parts speak are their sum; of no part, zero."""
     found = []

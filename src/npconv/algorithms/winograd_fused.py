@@ -49,7 +49,7 @@ from npconv.compiled.winograd_steps import (
     raw_layout,
 )
 from npconv.cost import Cost, Packing
-from npconv.lattices import classes, is_whole
+from npconv.lattices import axis_parts, classes, count_lattices, is_whole
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import Scratch
 from npconv.strays import Strays, frame
@@ -221,12 +221,15 @@ class WinogradFused:
 @lru_cache(maxsize=1024)
 def _why_no_tiles(posed: ConvProblem) -> str | None:
     """Say why a forward problem, or its plain ones, cannot be cut into tiles; None if they can."""
-    every = [classes(*each) for each in zip(posed.axes, together(posed), strict=True)]
-    if all(taps[0].number == 1 for taps in every):
+    along = list(zip(posed.axes, together(posed), strict=True))
+    if all(classes(*each)[0].number == 1 for each in along):
         return "no two kernel elements work together: there is nothing to transform"
+    count = math.prod(map(count_lattices, posed.axes))
+    if count <= MOST_PARTS:
+        count = math.prod(len(axis_parts(*each)) for each in along)
+    if count > MOST_PARTS:
+        return f"it would be {count} plain convolutions or more, and {MOST_PARTS} are its limit"
     found = plain_parts(posed)
-    if len(found) > MOST_PARTS:
-        return f"it would be {len(found)} plain convolutions, and {MOST_PARTS} are its limit"
     if {tile_places(part.problem) for part in found} != {tile_places(posed)}:
         return "of a kernel's classes some have no window where others have one"
     served = {part.taps for part in found}

@@ -117,7 +117,8 @@ def prepare_forward(
         work: list[Work] = []
         for part, cut in zip(kernel.parts, cuts, strict=True):
             adds = int(part.written in written)
-            work += [Work(one, cut, adds) for one in pictures(problem, part, x, y)]
+            found = pictures(problem, part, x, y)
+            work += [Work(one, cut, adds) for one in found if one.is_there or not adds]
             written.add(part.written)
         if tile is None:
             steps += _from_raw(problem, kernel, work, dtype, threads, turned)
