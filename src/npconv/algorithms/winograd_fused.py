@@ -27,18 +27,15 @@ from npconv.algorithms.winograd import growth_of
 from npconv.algorithms.winograd_matrices import BY_TILE, Filtering, Matrix, transpose
 from npconv.compiled import why_missing
 from npconv.compiled.prepared import LINE, Prepared, Strides, in_rows, run, strides_of, written
-from npconv.compiled.winograd import (
-    FEW_PANELS,
-    Tiling,
+from npconv.compiled.winograd import FEW_PANELS, Tiling, scratch_bytes, tiling
+from npconv.compiled.winograd_gradient import chunks, prepare_gradient
+from npconv.compiled.winograd_pictures import (
     plain_parts,
-    scratch_bytes,
     sub_kernels,
     tile_axes,
     tile_places,
-    tiling,
     together,
 )
-from npconv.compiled.winograd_gradient import chunks, prepare_gradient
 from npconv.compiled.winograd_steps import (
     packed_cuts,
     packed_shape,

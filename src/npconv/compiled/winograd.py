@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from functools import lru_cache
-from itertools import product
 from typing import NamedTuple
 
 from npconv.algorithms.protocol import DType
-from npconv.algorithms.winograd_matrices import BY_TILE, F_1_1, F_2_3, F_4_2, F_4_3, Filtering
-from npconv.axis import Axis
+from npconv.algorithms.winograd_matrices import BY_TILE, Filtering
 from npconv.compiled.blocks import FIRST, SECOND
-from npconv.compiled.prepared import Strides
 from npconv.compiled.registers import block_rows, vector_bytes
+from npconv.compiled.winograd_pictures import Picture, filtering, in_bytes, tile_axes
 from npconv.compiled.winograd_words import Words
-from npconv.lattices import Lattice, Part, Taps, classes, parts
 from npconv.problem import ConvProblem
 
 # Bytes of a panel's transformed tiles and of their products with one block of the kernels:
@@ -25,8 +20,6 @@ PANEL_BYTES = 3 * 2**19
 BLOCK = 4
 # Tiles of a row that are gathered together: the pixels they read stay in the first cache.
 BAND = 16
-# Kernel elements along an axis that are transformed together: more would cost accuracy.
-LONGEST = 3
 # Where there are fewer panels for each thread, threads share the parts of a panel.
 FEW_PANELS = 4
 
@@ -152,130 +145,6 @@ def whole_lines(nbytes: int) -> int:
     return -(-nbytes // 128) * 128
 
 
-def tile_places(problem: ConvProblem) -> tuple[int, int]:
-    """Say along which two axes there are tiles: the last, and one before; -1 for none."""
-    last = problem.rank - 1
-    windows = [i for i in range(last) if problem.axes[i].kernel > 1]
-    return (windows[-1] if windows else last - 1), last
-
-
-def tile_axes(problem: ConvProblem) -> tuple[Axis, Axis]:
-    """Give the two axes along which there are tiles; one of size 1 where there is but one."""
-    h, w = tile_places(problem)
-    return (problem.axes[h] if h >= 0 else Axis(1, 1)), problem.axes[w]
-
-
-class Picture(NamedTuple):
-    """A plain problem along the two axes with tiles: at one position of all other axes.
-
-    There the kernel has one element. ``x`` and ``y`` are strides, ``x_at`` and ``y_at`` where
-    inputs and outputs begin, in elements; of the whole problem there, too.
-    """
-
-    problem: ConvProblem
-    x: Strides
-    y: Strides
-    x_at: int
-    y_at: int
-    is_there: bool  # whether there are inputs at all
-    whole: ConvProblem
-    whole_x: Strides
-    whole_at: int
-    tap: int  # the first of the whole kernel's elements that are met here
-
-
-def pictures(whole: ConvProblem, part: Part, x: Strides, y: Strides) -> list[Picture]:
-    """Walk over the positions of the axes without tiles; strides are those of the whole."""
-    tiled = tile_places(whole)
-    problem, (of_x, x_at), (of_y, y_at) = part.problem, _on(part.read, x), _on(part.written, y)
-    others = [i for i in range(problem.rank) if i not in tiled]
-    begins = sum(part.read[i].first * x[3 + i] for i in others)
-    tap = sum(part.taps[i].first * math.prod(whole.kernel[i + 1 :]) for i in others)
-    found = []
-    for place in product(*(range(problem.axes[i].out) for i in others)):
-        seen = [p - problem.axes[i].low for p, i in zip(place, others, strict=True)]
-        there = all(0 <= t < problem.axes[i].size for t, i in zip(seen, others, strict=True))
-        at = sum(t * of_x[3 + i] for t, i in zip(seen, others, strict=True)) if there else 0
-        to = sum(p * of_y[3 + i] for p, i in zip(place, others, strict=True))
-        found.append(
-            Picture(problem, of_x, of_y, x_at + at, y_at + to, there, whole, x, begins + at, tap)
-        )
-    return found
-
-
-def _on(lattices: Sequence[Lattice], strides: Strides) -> tuple[Strides, int]:
-    """Give the strides from element to element of lattices, and where they begin."""
-    spatial = list(zip(lattices, strides[3:], strict=True))
-    apart = (each.apart * stride for each, stride in spatial)
-    return (*strides[:3], *apart), sum(each.first * stride for each, stride in spatial)
-
-
-def filtering(kernel: int, out: int) -> Filtering:
-    """Choose how to filter along an axis: tiles of 4 outputs take fewest products.
-
-    But where there are two outputs at most; kernels of 2 have hardly ever so few.
-    """
-    if kernel == 1:
-        return F_1_1
-    if kernel == 2:
-        return F_4_2
-    return F_2_3 if out <= F_2_3.m else F_4_3
-
-
-def together(problem: ConvProblem) -> tuple[int, ...]:
-    """Say how many kernel elements along each axis are transformed together at most."""
-    tiled = tile_places(problem)
-    return tuple(LONGEST if i in tiled else 1 for i in range(problem.rank))
-
-
-def plain_parts(problem: ConvProblem) -> tuple[Part, ...]:
-    """Cut a forward problem into plain ones that have tiles along two axes."""
-    return parts(problem, together(problem))
-
-
-class SubKernel(NamedTuple):
-    """Kernel elements of a class along each axis, and the plain problems they are the kernel of."""
-
-    taps: tuple[Taps, ...]
-    tile: tuple[int, int]  # elements of a tile along the two axes
-    parts: tuple[Part, ...]
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Count its elements along each axis."""
-        return tuple(taps.number for taps in self.taps)
-
-    @property
-    def elements(self) -> int:
-        """Count its elements."""
-        return math.prod(self.sizes)
-
-
-@lru_cache(maxsize=1024)
-def sub_kernels(problem: ConvProblem, tile: tuple[int, ...] | None = None) -> tuple[SubKernel, ...]:
-    """Cut the kernel of a forward problem: in an order that no cut of the axes changes.
-
-    ``tile`` is that of the first one, as it was packed; from there follow all others.
-    """
-    found: list[SubKernel] = []
-    all_parts, everywhere = plain_parts(problem), map(classes, problem.axes, together(problem))
-    outputs = [
-        max((part.problem.axes[i].out for part in all_parts), default=0)
-        for i in range(problem.rank)
-    ]
-    for taps in product(*everywhere):
-        sizes = tuple(each.number for each in taps)
-        plain = problem._replace(axes=tuple(Axis(size, size) for size in sizes))
-        h, w = tile_places(plain)
-        if tile and not found:
-            for i, t in ((h, tile[0]), (w, tile[1])):
-                outputs[i] = BY_TILE[t].m
-        t_h, t_w = (filtering(sizes[i] if i >= 0 else 1, outputs[i]).t for i in (h, w))
-        here = tuple(part for part in all_parts if part.taps == taps)
-        found.append(SubKernel(taps, (t_h, t_w), here))
-    return tuple(found)
-
-
 @lru_cache(maxsize=1024)
 def tiling(
     problem: ConvProblem,
@@ -396,11 +265,3 @@ def words(one: Picture, cut: Tiling, u_group: int, threads: int) -> Words:
         m_tile=cut.m_tile,
         m_element=cut.m_element,
     )
-
-
-def in_bytes(problem: ConvProblem, strides: Strides, item: int) -> tuple[int, int, int, int, int]:
-    """Keep strides of images, groups, channels, rows and pixels."""
-    image, group, channel, *spatial = strides
-    h, w = tile_places(problem)
-    row = spatial[h] if h >= 0 else 0
-    return image * item, group * item, channel * item, row * item, spatial[w] * item

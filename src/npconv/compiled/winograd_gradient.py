@@ -19,17 +19,8 @@ from npconv.compiled import partial_sums
 from npconv.compiled.blocks import FIRST, SECOND
 from npconv.compiled.machine_code import address_of
 from npconv.compiled.prepared import Prepared, Step, Strides, step
-from npconv.compiled.winograd import (
-    Picture,
-    SubKernel,
-    Tiling,
-    odd_lines,
-    pictures,
-    sub_kernels,
-    tiling,
-    whole_lines,
-    words,
-)
+from npconv.compiled.winograd import Tiling, odd_lines, tiling, whole_lines, words
+from npconv.compiled.winograd_pictures import Picture, SubKernel, pictures, sub_kernels
 from npconv.compiled.winograd_steps import check_words, taps_in_bytes
 from npconv.compiled.winograd_words import ALONE_BYTES, GradientWords, StreamWords
 from npconv.problem import ConvProblem

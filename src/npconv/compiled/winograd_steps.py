@@ -15,21 +15,23 @@ from npconv.compiled.blocks import CALL_WORDS, FIRST, OUT, SCRATCH, SECOND
 from npconv.compiled.machine_code import address_of
 from npconv.compiled.prepared import Prepared, Step, Strides, step
 from npconv.compiled.winograd import (
-    Picture,
-    SubKernel,
     Tiling,
     dealt,
-    in_bytes,
     is_shared,
     pairs_of,
-    pictures,
     scratch_bytes,
-    sub_kernels,
-    tile_axes,
-    tile_places,
     tiling,
     whole_lines,
     words,
+)
+from npconv.compiled.winograd_pictures import (
+    Picture,
+    SubKernel,
+    in_bytes,
+    pictures,
+    sub_kernels,
+    tile_axes,
+    tile_places,
 )
 from npconv.compiled.winograd_words import ALONE_BYTES, CheckWords, KernelWords, Words
 from npconv.lattices import Lattice

@@ -15,8 +15,8 @@ from npconv.compiled.kernels.winograd_parts import (
     Filters,
     any_block_product,
     filters,
-    kernel_back,
 )
+from npconv.compiled.kernels.winograd_taps import kernel_back
 from npconv.compiled.registers import block_rows
 from npconv.compiled.winograd_words import GRADIENT
 

@@ -15,7 +15,8 @@ from npconv.compiled.blocks import SCRATCH
 from npconv.compiled.kernels.lanes import Lanes
 from npconv.compiled.kernels.memory import get_int, getter, setter
 from npconv.compiled.kernels.winograd_panels import odd_lines
-from npconv.compiled.kernels.winograd_parts import Filters, filters, kernel_in
+from npconv.compiled.kernels.winograd_parts import Filters, filters
+from npconv.compiled.kernels.winograd_taps import kernel_in
 from npconv.compiled.registers import ITEMSIZES
 from npconv.compiled.winograd_words import KERNEL
 
