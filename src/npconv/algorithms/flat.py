@@ -54,6 +54,7 @@ from npconv.unstrided import convolutions, turned_kernel
 # in the kernel's gradient its product is added to that of the bands before.
 BAND_BYTES = 2**20
 FEWEST = 512
+MOST_PHASES = 64  # of an input's gradient under a stride: each takes some calls
 
 
 class FlatColumns:
@@ -390,11 +391,11 @@ def _sum_bands(
 def _turns(problem: ConvProblem) -> bool:
     """Whether the input's gradient turns the kernel round, and does not add up columns.
 
-    To turn an element takes as long as some five copies to a column, or one addition. A turned
-    kernel reads a column for each input, or, under a stride, for as many as there are outputs. But
-    adding up in steps takes more than twice as long.
+    To turn an element takes as long as five copies to a column, or one addition. A turned kernel
+    reads a column for each input, or, under a stride, for as many as there are outputs, in phases.
     """
     K, C, outputs, inputs = problem.K, problem.C, problem.pixels, math.prod(problem.size)
-    strided = any(axis.stride > 1 for axis in problem.axes)
-    columns, adding = (outputs, 20) if strided else (inputs, 9)
-    return problem.taps == 1 or 10 * K * C + 2 * K * columns < adding * C * outputs
+    phases = math.prod(axis.stride for axis in problem.axes)
+    columns, adding = (outputs, 20) if phases > 1 else (inputs, 9)
+    gains = problem.taps == 1 or 10 * K * C + 2 * K * columns < adding * C * outputs
+    return gains and phases <= MOST_PHASES

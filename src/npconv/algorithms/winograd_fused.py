@@ -219,13 +219,15 @@ class WinogradFused:
 def _why_no_tiles(posed: ConvProblem) -> str | None:
     """Say why a forward problem, or its plain ones, cannot be cut into tiles; None if they can."""
     along = list(zip(posed.axes, together(posed), strict=True))
-    if all(classes(*each)[0].number == 1 for each in along):
-        return "no two kernel elements work together: there is nothing to transform"
+    # Sizes may be anything, so nothing is listed before it is known to be short.
     count = math.prod(map(count_lattices, posed.axes))
+    count = max(count, math.prod(-(-axis.kernel // most) for axis, most in along))
     if count <= MOST_PARTS:
         count = math.prod(len(axis_parts(*each)) for each in along)
     if count > MOST_PARTS:
         return f"it would be {count} plain convolutions or more, and {MOST_PARTS} are its limit"
+    if all(classes(*each)[0].number == 1 for each in along):
+        return "no two kernel elements work together: there is nothing to transform"
     found = plain_parts(posed)
     if {tile_places(part.problem) for part in found} != {tile_places(posed)}:
         return "of a kernel's classes some have no window where others have one"
