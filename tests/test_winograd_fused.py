@@ -380,6 +380,8 @@ def test_what_it_refuses_and_says_so() -> None:
         npconv.conv(np.ones((1, 1, 32, 32)), w, dilation=7, **FORCED)
     with pytest.raises(npconv.UnsupportedError, match="121 plain convolutions or more"):
         npconv.conv(np.ones((1, 1, 32, 32)), np.ones((1, 1, 31, 31)), **FORCED)
+    with pytest.raises(npconv.UnsupportedError, match="kernel would be cut into 25"):
+        npconv.conv(np.ones((1, 1, 32, 32)), np.ones((1, 1, 15, 15)), **FORCED)
     with pytest.raises(npconv.UnsupportedError, match="no two kernel elements work together"):
         npconv.conv(x, np.ones((1, 1, 2, 2)), stride=2, **FORCED)
     with pytest.raises(npconv.UnsupportedError, match="see no kernel element"):

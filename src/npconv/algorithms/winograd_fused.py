@@ -52,8 +52,8 @@ from npconv.scratch import Scratch
 from npconv.strays import Strays, frame
 
 # Plain convolutions that one may be cut into (a dilation of 6 along two axes): tiles of smaller
-# ones would be empty.
-MOST_PARTS = 36
+# ones would be empty. And kernels: the bound of the error grows with what is added up.
+MOST_PARTS, MOST_KERNELS = 36, 16
 
 
 class WinogradFused:
@@ -226,6 +226,9 @@ def _why_no_tiles(posed: ConvProblem) -> str | None:
         count = math.prod(len(axis_parts(*each)) for each in along)
     if count > MOST_PARTS:
         return f"it would be {count} plain convolutions or more, and {MOST_PARTS} are its limit"
+    kernels = math.prod(len(classes(*each)) for each in along)
+    if kernels > MOST_KERNELS:
+        return f"its kernel would be cut into {kernels}, and {MOST_KERNELS} are its limit"
     if all(classes(*each)[0].number == 1 for each in along):
         return "no two kernel elements work together: there is nothing to transform"
     found = plain_parts(posed)
