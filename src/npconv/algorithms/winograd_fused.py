@@ -53,7 +53,7 @@ from npconv.strays import Strays, frame
 
 # Plain convolutions that one may be cut into (a dilation of 6 along two axes): tiles of smaller
 # ones would be empty. And kernels: the bound of the error grows with what is added up.
-MOST_PARTS, MOST_KERNELS = 36, 16
+MOST_PARTS, MOST_KERNELS = 36, 8
 
 
 class WinogradFused:
