@@ -106,8 +106,6 @@ def prepare_gradient(
             of = chunks(part.problem, cut, threads)
             room = max(room, of.total)
             for one in pictures(problem, part, x, dy):
-                if begun and not one.is_there:
-                    continue
                 steps += _picture(problem, kernel, one, cut, of, begun, dtype)
                 begun = True
                 check = check_words(one, cut)._replace(

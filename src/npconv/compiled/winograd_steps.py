@@ -119,8 +119,8 @@ def prepare_forward(
         work: list[Work] = []
         for part, cut in zip(kernel.parts, cuts, strict=True):
             adds = int(part.written in written)
-            found = pictures(problem, part, x, y)
-            work += [Work(one, cut, adds) for one in found if one.is_there or not adds]
+            # Also of those that are padding alone: a kernel that is not finite makes NaN of it.
+            work += [Work(one, cut, adds) for one in pictures(problem, part, x, y)]
             written.add(part.written)
         if tile is None:
             steps += _from_raw(problem, kernel, work, dtype, threads, turned)
