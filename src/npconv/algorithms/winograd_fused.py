@@ -30,6 +30,7 @@ from npconv.compiled.prepared import LINE, Prepared, Strides, in_rows, run, stri
 from npconv.compiled.winograd import FEW_PANELS, Tiling, scratch_bytes, tiling
 from npconv.compiled.winograd_gradient import chunks, prepare_gradient
 from npconv.compiled.winograd_pictures import (
+    LONGEST,
     plain_parts,
     sub_kernels,
     tile_axes,
@@ -53,7 +54,7 @@ from npconv.strays import Strays, frame
 
 # Plain convolutions that one may be cut into (a dilation of 6 along two axes): tiles of smaller
 # ones would be empty. And kernels: the bound of the error grows with what is added up.
-MOST_PARTS, MOST_KERNELS = 36, 8
+MOST_PARTS, MOST_KERNELS, FEW_OUTPUTS = 36, 8, 2
 
 
 class WinogradFused:
@@ -234,6 +235,12 @@ def _why_no_tiles(posed: ConvProblem) -> str | None:
     found = plain_parts(posed)
     if {tile_places(part.problem) for part in found} != {tile_places(posed)}:
         return "of a kernel's classes some have no window where others have one"
+    tiled = [i for i in tile_places(posed) if i >= 0 and posed.axes[i].kernel > 1]
+    least = min(max(part.problem.axes[i].out for part in found) for i in tiled)
+    # For three elements alone there are smaller tiles.
+    alone = len(found) == 1 and all(posed.axes[i].kernel == LONGEST for i in tiled)
+    if least <= FEW_OUTPUTS and not alone:
+        return f"with {FEW_OUTPUTS} outputs or fewer its tiles of 4 would be mostly empty"
     served = {part.taps for part in found}
     if not is_whole(posed) or any(kernel.taps not in served for kernel in sub_kernels(posed)):
         return "some outputs see no kernel element, or some elements no input"

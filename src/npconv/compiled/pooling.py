@@ -44,6 +44,8 @@ def _why_not(pool: Pool, itemsize: int, limit: int) -> str | None:
     (_, c, *space), axes = pool.order, list(range(len(pool.shape)))
     if space != axes[2:] and [*space, c] != axes[1:]:
         return "images and channels lie between the axes of space"
+    if 0 in (pool.shape[axis] for axis in space):
+        return "windows see padding alone"
     if pool.is_global:
         return None
     taps = math.prod(window.axis.kernel for window in pool.windows)
