@@ -256,9 +256,7 @@ def test_ordinary_and_rectified_data_are_trusted_without_a_closer_look(
 
 
 @pytest.mark.parametrize("direction", ["forward", "input_grad"])
-@pytest.mark.parametrize(
-    "options", [{}, {"stride": 2}, {"dilation": 2}, {"stride": 2, "dilation": 3}]
-)
+@pytest.mark.parametrize("options", [{}, {"stride": 2}, {"dilation": 2}, {"dilation": 3}])
 def test_a_heavy_pixel_that_meets_only_zeros_harms_no_result_on_any_lattice(
     options: dict[str, Any], direction: str
 ) -> None:
