@@ -197,8 +197,9 @@ class WinogradFused:
         whole: ConvProblem | None = None,
     ) -> Cost:
         """Count products in whole vectors, the transforms, and what they read and write."""
-        posed = problem.turned if direction is Direction.INPUT_GRAD else problem
-        if _why_no_tiles(posed):  # and so refused
+        turned = direction is Direction.INPUT_GRAD
+        posed, whole = (each.turned if turned else each for each in (problem, whole or problem))
+        if _why_no_tiles(whole):  # and so refused
             return Cost(problem.products, 0, 0, 1.0)
         packing = _packing(posed, dtype, direction)
         each = [(*one, direction) for one in _plain(posed, dtype)]
