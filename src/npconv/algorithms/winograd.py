@@ -41,12 +41,14 @@ from npconv.algorithms.winograd_tiles import (
     windows,
 )
 from npconv.axis import Axis
-from npconv.compiled.prepared import LINE
 from npconv.cost import Cost, Packing
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import Scratch
 from npconv.strays import Strays, frame
 from npconv.tiled import APART, Chunk, back, channels_last, forth
+
+# Bytes of two cache lines, which are read together.
+PAIR_OF_LINES = 128
 
 
 class Winograd:
@@ -269,8 +271,8 @@ def _count(problem: ConvProblem, direction: Direction, dtype: DType) -> _Count:
     t, T = math.prod(f.t for f in filters), math.prod(all_counts)
     images = problem.N * problem.G
     inputs, outputs = again_in * images * problem.C, again_out * images * problem.K
-    # A few channels of a position take as long as a line of the cache does.
-    line = LINE // dtype.itemsize
+    # A few channels of a position take as long as whole lines of the cache do.
+    line = PAIR_OF_LINES // dtype.itemsize
     lines = again_in * images * max(problem.C, line) + again_out * images * max(problem.K, line)
     kernels = problem.G * problem.K * problem.C
     made = problem.N * again_in * again_out * math.prod(pieces)

@@ -53,7 +53,8 @@ from npconv.scratch import Scratch
 from npconv.strays import Strays, frame
 
 # Plain convolutions that one may be cut into (a dilation of 6 along two axes): tiles of smaller
-# ones would be empty. And kernels: the bound of the error grows with what is added up.
+# ones would be empty. And kernels: the bound of the error grows with what is added up. And
+# outputs along an axis for which tiles of 4 would be mostly empty.
 MOST_PARTS, MOST_KERNELS, FEW_OUTPUTS = 36, 8, 2
 
 
