@@ -182,6 +182,8 @@ def test_a_large_dilation_takes_no_room() -> None:
 LARGE: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
     "plain": ((2, 40, 60, 61), (70, 40, 3, 3), {"padding": 1}),
     "strided": ((2, 16, 63, 64), (24, 16, 5, 3), {"stride": (2, 3), "padding": 2}),
+    "pairs": ((2, 9, 30, 71), (17, 9, 3, 3), {"stride": 2, "padding": (2, 3)}),
+    "far_pairs": ((1, 9, 40, 75), (17, 9, 3, 3), {"stride": 2, "dilation": 13, "padding": 5}),
     "dilated": ((1, 12, 70, 70), (9, 12, 3, 3), {"dilation": (9, 5), "padding": 3}),
     "groups": ((2, 24, 40, 41), (36, 8, 3, 3), {"groups": 3}),
     "signal": ((3, 30, 2000), (33, 30, 9), {"padding": "causal"}),

@@ -8,6 +8,7 @@ apart (a large dilation), every kernel element has slots of its own.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -18,16 +19,27 @@ from npconv.problem import Array
 
 
 class Slots(NamedTuple):
-    """One axis of a band, for outputs ``0 .. number - 1``; from there on it is moved along."""
+    """One axis of a band, for outputs ``0 .. number - 1``; from there on it is moved along.
 
-    inputs: Array  # of each slot; those outside the image are zeros
+    Slots lie in runs of equally many, which hold every ``between``-th input.
+    """
+
+    firsts: tuple[int, ...]  # input of the first slot of each run; outside the image are zeros
+    length: int
+    between: int
     taps: tuple[int, ...]  # slot of the first output, through each kernel element
     apart: int  # slots from one output to the next
 
     @property
-    def is_range(self) -> bool:
-        """Whether neighbouring slots are neighbouring inputs."""
-        return bool((np.diff(self.inputs) == 1).all())
+    def number(self) -> int:
+        """Count the slots."""
+        return len(self.firsts) * self.length
+
+    @property
+    def inputs(self) -> Array:
+        """Give the input of each slot."""
+        firsts = np.array(self.firsts, np.int64)
+        return np.add.outer(firsts, np.arange(self.length) * self.between).ravel()
 
 
 def slots(axis: AxisPhase, number: int, *, neighbours: bool = False) -> Slots:
@@ -35,22 +47,19 @@ def slots(axis: AxisPhase, number: int, *, neighbours: bool = False) -> Slots:
 
     ``neighbours`` asks that neighbouring outputs read neighbouring slots.
     """
-    reads, step = np.array(axis.reads, np.int64), axis.step
-    if not reads.size:
-        return Slots(np.zeros(0, np.int64), (), 1)
-    low, outputs = int(reads.min()), np.arange(number) * step
-    reach = int(reads.max()) - low + (number - 1) * step + 1
+    reads, step = [int(read) for read in axis.reads], axis.step
+    if not reads:
+        return Slots((), 0, 1, (), 1)
+    low = min(reads)
+    reach = max(reads) - low + (number - 1) * step + 1
     if reach > len(reads) * number:
-        apart = np.add.outer(reads, outputs).ravel()
-        return Slots(apart, tuple(int(r) * number for r in range(len(reads))), 1)
+        return Slots(tuple(reads), number, step, tuple(range(0, len(reads) * number, number)), 1)
     if not neighbours or step == 1:
-        return Slots(low + np.arange(reach), tuple(int(r) - low for r in reads), step)
+        return Slots((low,), reach, 1, tuple(read - low for read in reads), step)
     # Every step-th input side by side.
     part = -(-reach // step)
-    inputs = low + np.add.outer(np.arange(step), np.arange(part) * step).ravel()
-    return Slots(
-        inputs, tuple((int(r) - low) % step * part + (int(r) - low) // step for r in reads), 1
-    )
+    taps = tuple((read - low) % step * part + (read - low) // step for read in reads)
+    return Slots(tuple(range(low, low + step)), part, step, taps, 1)
 
 
 class Band(NamedTuple):
@@ -63,13 +72,12 @@ class Band(NamedTuple):
     @property
     def channel(self) -> int:
         """Count the slots of one channel."""
-        planes, rows, columns = (each.inputs.size for each in self.slots)
-        return int(planes * rows * columns)
+        return math.prod(each.number for each in self.slots)
 
     @property
     def offsets(self) -> tuple[Array, Array]:
         """Say where in a channel's slots outputs begin, and kernel elements."""
-        _, height, width = (each.inputs.size for each in self.slots)
+        _, height, width = (each.number for each in self.slots)
         sizes = (height * width, width, 1)
         _, along_rows, along_columns = self.slots
         rows = np.arange(self.rows) * along_rows.apart * width

@@ -155,16 +155,16 @@ def _phase_words(
     shape = [len(axis.taps) for axis in piece.phase.axes]
     terms = np.add.outer(np.arange(how.channels) * channel, taps.reshape(shape))
     terms = in_order(terms, how.trims)
-    blocks = len(how.blocks)
+    blocks, (across, down, along) = len(how.blocks), here.slots
     return [
         piece.number * how.chunks, planes.number, piece.rows, piece.columns,
         how.chunks, -(-blocks // how.chunks), blocks,
         here.rows, heights.number, here.columns, widths.number,
         terms.size, keep(terms),
         *(keep(_starts(bases, n, how)) for n in (here.columns, piece.last)), packed,
-        *(each.inputs.size for each in here.slots),
-        *(keep(each.inputs) for each in here.slots),
-        *(axis.step for axis in piece.phase.axes), here.slots[2].is_range,
+        across.number, down.number, len(along.firsts), along.length, along.between,
+        keep(across.inputs), keep(down.inputs), keep(np.array(along.firsts)),
+        *(axis.step for axis in piece.phase.axes),
         sum(axis.first * stride for axis, stride in zip(piece.phase.axes, y, strict=True)),
         *(axis.apart * stride for axis, stride in zip(piece.phase.axes, y, strict=True)),
         x is not None,

@@ -10,7 +10,7 @@ from numba import njit, types
 
 from npconv.compiled.kernels.arithmetic import pick
 from npconv.compiled.kernels.loops import either, loop, unmasked
-from npconv.compiled.kernels.memory import I64, emitted, getter
+from npconv.compiled.kernels.memory import I64, emitted, getter, setter
 from npconv.compiled.kernels.vectors import Vectors
 from npconv.compiled.registers import masks
 
@@ -73,6 +73,40 @@ def row_window(v: Vectors) -> Any:
             unmasked(builder, builder.and_(begun, ends), move)
 
     return emitted(window, 5)
+
+
+def row_every(v: Vectors) -> Any:
+    """Make ``(to, source, apart, count)``: copies numbers of an array that lie apart."""
+    get, put, pairs, lanes = v.outside.getter, setter(v.dtype), _every_other(v), v.lanes
+
+    def every(to: int, source: int, apart: int, count: int) -> None:
+        if apart == 2 and count >= lanes:
+            pairs(to, source, count)
+        else:
+            for i in range(count):
+                put(to, i, get(source, i * apart))
+
+    made: Any = njit(every)
+    return made
+
+
+def _every_other(v: Vectors) -> Any:
+    """Make `row_every` for every other number of at least a vector: of each two, one is picked."""
+    L = v.lanes
+    lanes = [2 * i if 2 * i < L else 2 * i + 1 for i in range(L)]
+
+    def copy(builder: Any, to: Any, source: Any, count: Any) -> None:
+        with loop(builder, I64(0), count, L) as place:
+            # The last vector overlaps the one before it.
+            last = builder.sub(count, I64(L))
+            here = builder.select(builder.icmp_signed("<", place, last), place, last)
+            first = builder.mul(here, I64(2))
+            low = v.outside.load(builder, source, first)
+            # From one number earlier on: nothing behind the last one is read.
+            high = v.outside.load(builder, source, builder.add(first, I64(L - 1)))
+            v.store(builder, to, here, pick(builder, low, high, lanes))
+
+    return emitted(copy, 3)
 
 
 # Numbers farther apart than that are written one by one: all, where masks take longer.

@@ -10,9 +10,12 @@ from npconv.compiled.blocks import CALL_WORDS
  X_OPERAND, Y_OPERAND, BLOCKS_A_PART) = range(CALL_WORDS, CALL_WORDS + 38)  # fmt: skip
 (OF_PHASE, PLANES_OUT, ROW_PIECES, COLUMN_PIECES, CHUNKS, BLOCKS_A_CHUNK, BLOCK_COUNT,
  ROWS, ALL_ROWS, COLUMNS, ALL_COLUMNS, TERMS, TERM_OFFSETS, BASES, LAST_BASES, PACKED,
- PLANE_SLOTS, ROW_SLOTS, COLUMN_SLOTS, PLANE_INPUTS, ROW_INPUTS, COLUMN_INPUTS,
- PLANE_STEP, ROW_STEP, COLUMN_STEP, IS_RANGE, Y_START, Y_PLANE, Y_ROW, Y_COLUMN,
- IN_PLACE, SOURCES, RUN, RUN_STEP, TOGETHER, SEEN, PHASE_WORDS) = range(37)  # fmt: skip
+ PLANE_SLOTS, ROW_SLOTS, COLUMN_RUNS, COLUMN_LENGTH, COLUMN_BETWEEN,
+ PLANE_INPUTS, ROW_INPUTS, COLUMN_FIRSTS, PLANE_STEP, ROW_STEP, COLUMN_STEP,
+ Y_START, Y_PLANE, Y_ROW, Y_COLUMN,
+ IN_PLACE, SOURCES, RUN, RUN_STEP, TOGETHER, SEEN, PHASE_WORDS) = range(38)  # fmt: skip
+# A row of a band has COLUMN_RUNS runs of slots, of COLUMN_LENGTH each, which hold every
+# COLUMN_BETWEEN-th input from one of COLUMN_FIRSTS on.
 # SEEN gives the first term of each row of outputs, and the one behind its last: others meet
 # padding. Where SOURCES are given, the kernel is packed a piece at a time, as it is read: that many
 # terms of a block. They follow each other in runs; the sources of a run are RUN_STEP apart.
