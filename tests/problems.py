@@ -187,7 +187,7 @@ NAMED = {
     "asymmetric": RandomProblem((2, 2, 4, 5), (3, 2, 3, 3), {"padding": [(0, 2), (3, 1)]}),
     "cropped": RandomProblem((2, 2, 7, 8), (3, 2, 3, 2), {"padding": [(-1, -2), (-3, 1)]}),
     "padding_beyond_kernel": RandomProblem((1, 2, 3, 2), (2, 2, 2, 2), {"padding": (4, 3)}),
-    "dilated": RandomProblem((2, 2, 8, 7), (3, 2, 3, 3), {"dilation": (3, 2), "padding": 1}),
+    "dilated": RandomProblem((2, 2, 13, 9), (3, 2, 3, 3), {"dilation": (3, 2), "padding": 1}),
     "dilated_strided": RandomProblem(
         (2, 2, 9, 8),
         (3, 2, 3, 2),

@@ -28,7 +28,7 @@ from npconv.algorithms.winograd_matrices import BY_TILE, Filtering, Matrix, tran
 from npconv.compiled import why_missing
 from npconv.compiled.prepared import LINE, Prepared, Strides, in_rows, run, strides_of, written
 from npconv.compiled.winograd import FEW_PANELS, Tiling, scratch_bytes, tiling
-from npconv.compiled.winograd_gradient import chunks, prepare_gradient
+from npconv.compiled.winograd_gradient import FEW_TILES, chunks, prepare_gradient
 from npconv.compiled.winograd_pictures import (
     LONGEST,
     plain_parts,
@@ -56,6 +56,8 @@ from npconv.strays import Strays, frame
 # ones would be empty. And kernels: the bound of the error grows with what is added up. And
 # outputs along an axis for which tiles of 4 would be mostly empty.
 MOST_PARTS, MOST_KERNELS, FEW_OUTPUTS = 36, 8, 2
+# Tiles that could be added to a sum of the kernel's gradient while it is begun and put aside.
+WAITING = 8
 
 
 class WinogradFused:
@@ -285,9 +287,10 @@ def _multiplications(posed: ConvProblem, cut: Tiling, direction: Direction) -> i
     tiles, kernels = posed.G * cut.tiles * slices_of(posed), 0
     products = cut.elements * tiles
     if direction is Direction.KERNEL_GRAD:
-        products *= posed.K * inputs
+        times = posed.G * -(-cut.tiles // FEW_TILES) * slices_of(posed)
+        products = (products + WAITING * cut.elements * times) * posed.K * inputs
         outward = [transpose(f.output) for f in (cut.h, cut.w)]
-        kernels = posed.G * posed.C * outputs * -(-cut.tiles // 64) * slices_of(posed)
+        kernels = posed.C * outputs * times
     else:
         products *= posed.C * outputs
         outward = [f.output for f in (cut.h, cut.w)]
@@ -329,7 +332,7 @@ def _bytes_moved(posed: ConvProblem, cut: Tiling, direction: Direction) -> int:
     """Count V, M and the kernel's transform, written and read, and the image turned."""
     tiles = posed.G * cut.tiles * cut.elements * slices_of(posed)
     moved = 2 * tiles * (cut.inputs + cut.outputs) * cut.lanes * cut.item
-    again = -(-cut.tiles // 64) + 1 if direction is Direction.KERNEL_GRAD else cut.panels
+    again = -(-cut.tiles // FEW_TILES) + 1 if direction is Direction.KERNEL_GRAD else cut.panels
     return moved + posed.G * cut.u_bytes * again * slices_of(posed)
 
 

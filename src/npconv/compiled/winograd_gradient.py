@@ -19,6 +19,7 @@ from npconv.compiled import partial_sums
 from npconv.compiled.blocks import FIRST, SECOND
 from npconv.compiled.machine_code import address_of
 from npconv.compiled.prepared import Prepared, Step, Strides, step
+from npconv.compiled.registers import block_rows
 from npconv.compiled.winograd import Tiling, odd_lines, tiling, whole_lines, words
 from npconv.compiled.winograd_pictures import Picture, SubKernel, pictures, sub_kernels
 from npconv.compiled.winograd_steps import check_words, taps_in_bytes
@@ -28,8 +29,9 @@ from npconv.problem import ConvProblem
 # Transformed inputs and gradients of a chunk should stay in the second cache; but fewer tiles
 # would not be worth transforming their sums back, as long as they stay in the third.
 CHUNK_BYTES, FEW_TILES, MOST_BYTES = 5 * 2**18, 64, 5 * 2**20
-# Output channels, and vectors of input channels, that are multiplied together: at most.
-ROWS, COLUMNS = 28, 4
+# Output channels, in whole blocks of rows, and vectors of input channels, that are multiplied
+# together: at most.
+ROWS, COLUMNS = 28 // block_rows() * block_rows(), 4
 CLOSER_BYTES = 4 * 2**20  # of the check's sums, or it does without them
 
 

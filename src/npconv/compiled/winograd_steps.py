@@ -45,8 +45,9 @@ MANY_U_BYTES, MANY_TILES = 5 * 2**20, 64
 # How many input channels of the kernel one part transforms, for two vectors of output channels.
 CHUNK = 32
 FEW_IMAGES = 4  # for each thread, that are checked piece by piece
-# The block where such a kernel has to be transformed piece by piece: see `_pieces`.
-SMALL_BLOCK = 1
+# The output channels of a block where such a kernel has to be transformed piece by piece; but a
+# vector at least. Products of fewer would wait for what they load.
+SMALL_BLOCK = 16
 
 
 class Place(NamedTuple):
@@ -241,7 +242,8 @@ def raw_cuts(problem: ConvProblem, kernel: SubKernel, dtype: DType, threads: int
     most = largest(cuts)
     if most.tiles >= MANY_TILES or problem.G * most.u_bytes <= U_BYTES:
         return cuts
-    cuts = [tiling(part.problem, dtype, kernel.tile, SMALL_BLOCK) for part in kernel.parts]
+    block = max(1, SMALL_BLOCK // most.lanes)
+    cuts = [tiling(part.problem, dtype, kernel.tile, block) for part in kernel.parts]
     return [cut._replace(panel=max(cut.tiles, 1), panels=1) for cut in cuts]  # for all threads
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -24,6 +24,16 @@ class Lanes(Arithmetic):
         """Point some bytes behind an address."""
         offset = I64(offset) if isinstance(offset, int) else offset
         return builder.gep(builder.inttoptr(address, I8.as_pointer()), [offset])
+
+    def every(self, builder: Any, address: Any, apart: Any) -> Iterator[Any]:
+        """Point to places so many bytes apart, without end: each from the one before it.
+
+        That takes one register; as multiples of ``apart`` they would take one each.
+        """
+        place = self.at(builder, address)
+        while True:
+            yield place
+            place = builder.gep(place, [apart])
 
     def load(self, builder: Any, address: Any, offset: Any = 0) -> Any:
         """Load a vector."""
@@ -76,6 +86,20 @@ class Lanes(Arithmetic):
         if whole:
             return vector
         return builder.select(self.first(builder, stop), vector, self.zero)
+
+    def load_pairs(self, builder: Any, address: Any, offset: Any, stop: Any = None) -> Any:
+        """Load every other number: ``stop`` of them, and zeros behind; or a whole vector."""
+        n, low, high = self.lanes, None, None
+        if stop is not None:
+            read = builder.sub(builder.mul(stop, I64(2)), I64(1))
+            low = self.first(builder, read)
+            high = self.first(builder, builder.sub(read, I64(n - 1)))
+        first = self.load_some(builder, low, address, offset)
+        # From one number earlier on: nothing behind the last one is read.
+        behind = builder.add(offset, I64(self.nbytes - self.itemsize))
+        second = self.load_some(builder, high, address, behind)
+        lanes = [2 * i if 2 * i < n else 2 * i + 1 for i in range(n)]
+        return pick(builder, first, second, lanes)
 
     def load_row(self, builder: Any, address: Any, offset: Any, apart: Any, stop: Any) -> Any:
         """Load numbers of a row, which lie side by side or apart; as `load_apart`."""

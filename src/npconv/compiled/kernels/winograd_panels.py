@@ -22,9 +22,8 @@ from npconv.compiled.kernels.winograd_parts import (
     first_lanes,
     tile_in,
     tile_out,
-    turn_in,
-    turn_out,
 )
+from npconv.compiled.kernels.winograd_pixels import turn_in, turn_out
 from npconv.compiled.kernels.winograd_watch import Watch, nothing
 from npconv.compiled.registers import block_rows
 from npconv.compiled.winograd_words import WORDS

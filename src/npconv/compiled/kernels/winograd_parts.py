@@ -7,15 +7,15 @@ belongs to one tile: its bits depend on no other tile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
-from numba import types
+from numba import njit, types
 
 from npconv.algorithms.winograd_matrices import BY_TILE, Filtering, Matrix
 from npconv.compiled.kernels.lanes import Lanes
-from npconv.compiled.kernels.loops import Held, either, loop, repeated, unmasked
+from npconv.compiled.kernels.loops import loop, repeated
 from npconv.compiled.kernels.memory import I64, emitted
 from npconv.compiled.registers import CACHE_LINE
 
@@ -41,12 +41,8 @@ def filters(tile: str) -> Filters:
     return Filters(*(BY_TILE[int(t)] for t in tile.split("x")))
 
 
-def combined(lanes: Lanes, builder: Any, matrix: Matrix, values: Sequence[Any]) -> list[Any]:
-    """Multiply a matrix by a column of vectors; zeros are left out, and ones not multiplied."""
-    return [_row(lanes, builder, row, values) for row in matrix]
-
-
 def _row(lanes: Lanes, builder: Any, row: Sequence[tuple[int, int]], values: Sequence[Any]) -> Any:
+    """Multiply a matrix's row by a column of vectors; zeros are left out, ones not multiplied."""
     terms = [(a / b, v) for (a, b), v in zip(row, values, strict=True) if a]
     terms.sort(key=lambda term: (abs(term[0]) != 1, term[0] < 0))  # what needs no product first
     number, total = terms[0]
@@ -64,49 +60,16 @@ def _row(lanes: Lanes, builder: Any, row: Sequence[tuple[int, int]], values: Seq
 
 def transformed(
     lanes: Lanes, builder: Any, h: Matrix, w: Matrix, tile: Sequence[Sequence[Any]]
-) -> list[list[Any]]:
-    """Multiply a tile of vectors by a matrix along both of its axes."""
-    columns = [combined(lanes, builder, h, column) for column in zip(*tile, strict=True)]
-    return [combined(lanes, builder, w, row) for row in zip(*columns, strict=True)]
+) -> Iterator[Any]:
+    """Multiply a tile of vectors by a matrix along both of its axes: row by row of the result.
 
-
-def turn_in(lanes: Lanes) -> Any:
-    """Make ``(x, of_channel, of_pixel, last, stop, to)``: pixels of some channels, channel-last.
-
-    From each channel, one vector of a row from ``x`` on; of its lanes only the first ``stop``
-    exist, the others are zeros. Behind channel ``last`` it is repeated. Writes one vector
-    of channels for each pixel.
+    Whoever stores an element before the next one is computed lets go of its register.
     """
-
-    def emit(
-        builder: Any, x: Any, of_channel: Any, of_pixel: Any, last: Any, stop: Any, to: Any
-    ) -> None:
-        def turn(load: Callable[[Any], Any]) -> None:
-            rows = []
-            for i in range(lanes.count):
-                within = builder.icmp_signed("<", I64(i), last)
-                channel = builder.select(within, I64(i), last)
-                rows.append(load(builder.mul(channel, of_channel)))
-            for i, pixel in enumerate(lanes.transposed(builder, rows)):
-                lanes.store(builder, pixel, to, i * lanes.nbytes)
-
-        def side_by_side(whole: bool) -> None:
-            mask = None if whole else lanes.first(builder, stop)
-            turn(lambda offset: lanes.load_some(builder, mask, x, offset))
-
-        def apart(whole: bool) -> None:
-            turn(lambda offset: lanes.load_apart(builder, x, offset, of_pixel, stop, whole=whole))
-
-        def together(are: bool) -> None:
-            whole = builder.icmp_signed(">=", stop, I64(lanes.count))
-            if are:
-                unmasked(builder, whole, side_by_side)
-            else:
-                either(builder, whole, apart)
-
-        either(builder, builder.icmp_signed("==", of_pixel, I64(lanes.itemsize)), together)
-
-    return emitted(emit, 6)
+    columns = list(zip(*tile, strict=True))
+    for row in h:
+        values = [_row(lanes, builder, row, column) for column in columns]
+        for weights in w:
+            yield _row(lanes, builder, weights, values)
 
 
 def fill_zeros(lanes: Lanes) -> Any:
@@ -135,10 +98,9 @@ def tile_in(lanes: Lanes, h: Matrix, w: Matrix) -> Any:
             slot = builder.select(over, builder.sub(slot, I64(t_h)), slot)
             row = builder.add(strip, builder.mul(slot, of_row))
             tile.append([lanes.load(builder, row, j * lanes.nbytes) for j in range(t_w)])
-        for i, row in enumerate(transformed(lanes, builder, h, w, tile)):
-            for j, value in enumerate(row):
-                offset = builder.mul(of_element, I64(i * len(w) + j))
-                lanes.store(builder, value, v, offset)
+        values = transformed(lanes, builder, h, w, tile)
+        for value, place in zip(values, lanes.every(builder, v, of_element), strict=False):
+            lanes.span.store(builder, place, value)
 
     return emitted(emit, 5)
 
@@ -152,101 +114,20 @@ def tile_out(lanes: Lanes, f: Filters) -> Any:
 
     def emit(builder: Any, m: Any, of_element: Any, bias: Any, to: Any, of_row: Any) -> Any:
         added, doubt = lanes.load(builder, bias), lanes.zero
+        places = lanes.every(builder, m, of_element)
         tile = [
-            [
-                lanes.load(builder, m, builder.mul(of_element, I64(i * f.w.t + j)))
-                for j in range(f.w.t)
-            ]
-            for i in range(f.h.t)
+            [lanes.span.load(builder, next(places)) for _ in range(f.w.t)] for _ in range(f.h.t)
         ]
-        for i, row in enumerate(transformed(lanes, builder, f.h.output, f.w.output, tile)):
-            for j, value in enumerate(row):
-                y = builder.fadd(value, added)
-                doubt = lanes.fma(builder, y, lanes.zero, doubt)  # NaN * 0, Inf * 0 are NaN
-                offset = builder.add(builder.mul(of_row, I64(i)), I64(j * lanes.nbytes))
-                lanes.store(builder, y, to, offset)
+        values = transformed(lanes, builder, f.h.output, f.w.output, tile)
+        for n, value in enumerate(values):
+            y = builder.fadd(value, added)
+            doubt = lanes.fma(builder, y, lanes.zero, doubt)  # NaN * 0, Inf * 0 are NaN
+            row, column = divmod(n, f.w.m)
+            offset = builder.add(builder.mul(of_row, I64(row)), I64(column * lanes.nbytes))
+            lanes.store(builder, y, to, offset)
         return lanes.any_nan(builder, doubt)
 
     return emitted(emit, 5, types.int64)
-
-
-def turn_out(lanes: Lanes) -> Any:
-    """Make ``(of, y, of_channel, of_pixel, last, count, adds)``: the way back from `turn_in`.
-
-    Writes ``count`` pixels of each channel up to ``last``, or adds them to what is there.
-    Returns 1 where a sum is not finite.
-    """
-
-    def emit(
-        builder: Any, of: Any, y: Any, of_channel: Any, of_pixel: Any, last: Any, count: Any,
-        adds: Any,
-    ) -> Any:  # fmt: skip
-        added, doubt = builder.icmp_signed("!=", adds, I64(0)), Held(builder, lanes.type, [0])
-        doubt[0] = lanes.zero
-
-        def together() -> None:
-            rows = [lanes.load(builder, of, i * lanes.nbytes) for i in range(lanes.count)]
-            rows = lanes.transposed(builder, rows)
-
-            def write(whole: bool) -> None:
-                mask = None if whole else lanes.first(builder, count)
-
-                def put(i: int) -> None:
-                    lanes.store_some(builder, mask, rows[i], y, builder.mul(I64(i), of_channel))
-
-                def add(i: int) -> None:
-                    offset = builder.mul(I64(i), of_channel)
-                    # Behind the pixels that are written there is anything.
-                    more = rows[i] if whole else builder.select(mask, rows[i], lanes.zero)
-                    total = builder.fadd(lanes.load_some(builder, mask, y, offset), more)
-                    doubt[0] = lanes.fma(builder, total, lanes.zero, doubt[0])
-                    lanes.store_some(builder, mask, total, y, offset)
-
-                either(
-                    builder, added, lambda is_so: up_to(lanes, builder, last, add if is_so else put)
-                )
-
-            unmasked(builder, builder.icmp_signed(">=", count, I64(lanes.count)), write)
-
-        def apart(is_added: bool) -> None:
-            of_lane = I64(lanes.itemsize)
-            with loop(builder, I64(0), builder.add(last, I64(1))) as i:
-                here, there = builder.mul(i, of_lane), builder.mul(i, of_channel)
-                for j in range(lanes.count):
-                    with builder.if_then(builder.icmp_signed("<", I64(j), count)):
-                        from_ = builder.add(here, I64(j * lanes.nbytes))
-                        value = builder.load(lanes.number_at(builder, of, from_))
-                        offset = builder.add(there, builder.mul(of_pixel, I64(j)))
-                        place = lanes.number_at(builder, y, offset)
-                        if is_added:
-                            value = builder.fadd(builder.load(place), value)
-                            every = lanes.broadcast(builder, value)
-                            doubt[0] = lanes.fma(builder, every, lanes.zero, doubt[0])
-                        builder.store(value, place)
-
-        def write_row(are_together: bool) -> None:
-            if are_together:
-                together()
-            else:
-                either(builder, added, apart)
-
-        either(builder, builder.icmp_signed("==", of_pixel, I64(lanes.itemsize)), write_row)
-        return lanes.any_nan(builder, doubt[0])
-
-    return emitted(emit, 7, types.int64)
-
-
-def up_to(lanes: Lanes, builder: Any, last: Any, put: Callable[[int], None]) -> None:
-    """Emit ``put(i)`` for all lanes up to ``last``, without a question where that is all."""
-    whole = builder.icmp_signed("==", last, I64(lanes.count - 1))
-    with builder.if_else(whole) as (all_of_them, some):
-        with all_of_them:
-            for i in range(lanes.count):
-                put(i)
-        with some:
-            for i in range(lanes.count):
-                with builder.if_then(builder.icmp_signed("<=", I64(i), last)):
-                    put(i)
 
 
 def _block_product(
@@ -286,9 +167,11 @@ def _block_product(
 
 
 def any_block_product(lanes: Lanes, most: int) -> Any:
-    """Make ``(rows, vectors, ...)``: `block_product` for 1 to ``most`` rows and 1 or 2 vectors."""
+    """Make ``(rows, vectors, ...)``: `_block_product` for 1 to ``most`` rows and 1 or 2 vectors."""
 
     def emit(builder: Any, rows: Any, vectors: Any, *where: Any) -> None:
+        # A function of its own: what is around it would keep registers from the sums' loops.
+        builder.function.attributes.add("noinline")
         after = builder.append_basic_block("after")
         which = builder.add(builder.mul(rows, I64(2)), vectors)
         choice = builder.switch(which, after)
@@ -300,7 +183,18 @@ def any_block_product(lanes: Lanes, most: int) -> Any:
             builder.branch(after)
         builder.position_at_end(after)
 
-    return emitted(emit, 12)
+    product_of = emitted(emit, 12)
+
+    @njit
+    def block_product(
+        rows: int, vectors: int, a: int, of_row: int, of_step: int, b: int, of_line: int, c: int,
+        of_result: int, depth: int, coming: int, of_coming: int,
+    ) -> None:  # fmt: skip
+        product_of(
+            rows, vectors, a, of_row, of_step, b, of_line, c, of_result, depth, coming, of_coming
+        )
+
+    return block_product
 
 
 def first_lanes(lanes: Lanes) -> Any:

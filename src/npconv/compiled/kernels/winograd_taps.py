@@ -16,7 +16,9 @@ from npconv.algorithms.winograd_matrices import transpose
 from npconv.compiled.kernels.lanes import Lanes
 from npconv.compiled.kernels.loops import Held, either
 from npconv.compiled.kernels.memory import I32, I64, KINDS, emitted
-from npconv.compiled.kernels.winograd_parts import Filters, transformed, up_to
+from npconv.compiled.kernels.winograd_parts import Filters, transformed
+from npconv.compiled.kernels.winograd_pixels import up_to
+from npconv.compiled.registers import CACHE_LINE
 
 # How many input channels before theirs kernels are called into the cache.
 COMING = 12
@@ -58,9 +60,9 @@ def kernel_in(lanes: Lanes, dtype: str, f: Filters, turned: bool) -> Any:
         if turned:
             found.reverse()
         tile = [found[i * r_w : (i + 1) * r_w] for i in range(r_h)]
-        for i, row in enumerate(transformed(lanes, builder, f.h.kernel, f.w.kernel, tile)):
-            for j, value in enumerate(row):
-                lanes.store(builder, value, u, builder.mul(of_element, I64(i * f.w.t + j)))
+        values = transformed(lanes, builder, f.h.kernel, f.w.kernel, tile)
+        for value, place in zip(values, lanes.every(builder, u, of_element), strict=False):
+            lanes.span.store(builder, place, value)
         return lanes.largest(builder, largest)
 
     return emitted(emit, 8, KINDS[dtype][0])
@@ -90,7 +92,8 @@ def _kernels_together(
         for place in places:
             offset = builder.add(place, I64(start * lanes.itemsize))
             rows.append(lanes.load_some(builder, mask, w, offset))
-            lanes.prefetch(builder, coming, offset)
+            if start * lanes.itemsize % CACHE_LINE == 0:
+                lanes.prefetch(builder, coming, offset)
         found += lanes.transposed(builder, rows)
     return found[:taps]
 
@@ -119,15 +122,11 @@ def kernel_back(lanes: Lanes, f: Filters) -> Any:
         builder: Any, u: Any, of_element: Any, dw: Any, of_kernel: Any, of_row: Any, of_tap: Any,
         last: Any, adds: Any,
     ) -> Any:  # fmt: skip
+        places = lanes.every(builder, u, of_element)
         tile = [
-            [
-                lanes.load(builder, u, builder.mul(of_element, I64(i * f.w.t + j)))
-                for j in range(f.w.t)
-            ]
-            for i in range(f.h.t)
+            [lanes.span.load(builder, next(places)) for _ in range(f.w.t)] for _ in range(f.h.t)
         ]
-        rows = transformed(lanes, builder, *back, tile)
-        found, doubt = [value for row in rows for value in row], lanes.zero
+        found, doubt = list(transformed(lanes, builder, *back, tile)), lanes.zero
         for value in found:
             doubt = lanes.fma(builder, value, lanes.zero, doubt)
         added = builder.icmp_signed("!=", adds, I64(0))
