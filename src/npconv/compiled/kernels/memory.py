@@ -166,11 +166,12 @@ def _call(builder: Any, kernel: Any, *args: Any) -> None:
 call_kernel = emitted(_call, 4)
 
 
+def on_stack(builder: Any, count: int) -> Any:
+    """Give the address of so many integers on the stack."""
+    once: Any = cgutils.alloca_once
+    return builder.ptrtoint(once(builder, I64, size=I64(count)), I64)
+
+
 def stack_words(count: int) -> Any:
     """Make the function ``()`` that gives the address of so many integers on the stack."""
-
-    def words(builder: Any) -> Any:
-        once: Any = cgutils.alloca_once
-        return builder.ptrtoint(once(builder, I64, size=I64(count)), I64)
-
-    return emitted(words, 0, types.int64)
+    return emitted(lambda builder: on_stack(builder, count), 0, types.int64)

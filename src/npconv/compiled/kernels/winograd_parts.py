@@ -7,7 +7,7 @@ belongs to one tile: its bits depend on no other tile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from numba import njit, types
 from npconv.algorithms.winograd_matrices import BY_TILE, Filtering, Matrix
 from npconv.compiled.kernels.lanes import Lanes
 from npconv.compiled.kernels.loops import loop, repeated
-from npconv.compiled.kernels.memory import I64, emitted
+from npconv.compiled.kernels.memory import I64, emitted, on_stack
 from npconv.compiled.registers import CACHE_LINE
 
 # How many steps before it is multiplied a line of a product is called into the cache, where
@@ -59,17 +59,37 @@ def _row(lanes: Lanes, builder: Any, row: Sequence[tuple[int, int]], values: Seq
 
 
 def transformed(
-    lanes: Lanes, builder: Any, h: Matrix, w: Matrix, tile: Sequence[Sequence[Any]]
+    lanes: Lanes, builder: Any, h: Matrix, w: Matrix, load: Callable[[int, int], Any]
 ) -> Iterator[Any]:
-    """Multiply a tile of vectors by a matrix along both of its axes: row by row of the result.
+    """Multiply a tile by a matrix along both of its axes: row by row of the result.
 
-    Whoever stores an element before the next one is computed lets go of its register.
+    ``load(i, j)`` gives an element. Column by column is put aside in memory: as values, all of
+    them would want a register until the last one is stored. Whoever stores an element before
+    the next one is computed lets go of its register.
     """
-    columns = list(zip(*tile, strict=True))
-    for row in h:
-        values = [_row(lanes, builder, row, column) for column in columns]
+    columns = len(w[0])
+    room = _room(lanes, builder, len(h) * columns)
+    for j in range(columns):
+        column = [load(i, j) for i in range(len(h[0]))]
+        for i, row in enumerate(h):
+            value = _row(lanes, builder, row, column)
+            lanes.store(builder, value, room, (i * columns + j) * lanes.nbytes)
+    for i in range(len(h)):
+        values = [
+            lanes.load(builder, room, (i * columns + j) * lanes.nbytes) for j in range(columns)
+        ]
         for weights in w:
             yield _row(lanes, builder, weights, values)
+
+
+def _room(lanes: Lanes, builder: Any, vectors: int) -> Any:
+    """Give the address of room for so many vectors on the stack, at the beginning of a line.
+
+    Which LLVM does not see through: to its alignment, or to the values.
+    """
+    words = (vectors * lanes.nbytes + CACHE_LINE) // 8
+    address = builder.add(on_stack(builder, words), I64(CACHE_LINE - 1))
+    return builder.and_(address, I64(-CACHE_LINE))
 
 
 def fill_zeros(lanes: Lanes) -> Any:
@@ -88,21 +108,37 @@ def tile_in(lanes: Lanes, h: Matrix, w: Matrix) -> Any:
     ``at`` is where its first column stands in each row of a strip, which are ``of_row`` apart
     and used in turn from row ``first`` on.
     """
-    t_h, t_w = len(h[0]), len(w[0])
+    t_h = len(h[0])
 
     def emit(builder: Any, strip: Any, of_row: Any, first: Any, v: Any, of_element: Any) -> None:
-        tile = []
+        rows = []
         for i in range(t_h):
             slot = builder.add(first, I64(i))
             over = builder.icmp_signed(">=", slot, I64(t_h))
             slot = builder.select(over, builder.sub(slot, I64(t_h)), slot)
-            row = builder.add(strip, builder.mul(slot, of_row))
-            tile.append([lanes.load(builder, row, j * lanes.nbytes) for j in range(t_w)])
-        values = transformed(lanes, builder, h, w, tile)
+            rows.append(builder.add(strip, builder.mul(slot, of_row)))
+
+        def load(i: int, j: int) -> Any:
+            return lanes.load(builder, rows[i], j * lanes.nbytes)
+
+        values = transformed(lanes, builder, h, w, load)
         for value, place in zip(values, lanes.every(builder, v, of_element), strict=False):
             lanes.span.store(builder, place, value)
 
     return emitted(emit, 5)
+
+
+def element_loader(
+    lanes: Lanes, builder: Any, address: Any, of_element: Any, f: Filters
+) -> Callable[[int, int], Any]:
+    """Make what loads an element of a tile whose elements lie so far apart."""
+    of_row = builder.mul(of_element, I64(f.w.t))
+
+    def load(i: int, j: int) -> Any:
+        offset = builder.add(builder.mul(of_row, I64(i)), builder.mul(of_element, I64(j)))
+        return lanes.load(builder, address, offset)
+
+    return load
 
 
 def tile_out(lanes: Lanes, f: Filters) -> Any:
@@ -114,11 +150,8 @@ def tile_out(lanes: Lanes, f: Filters) -> Any:
 
     def emit(builder: Any, m: Any, of_element: Any, bias: Any, to: Any, of_row: Any) -> Any:
         added, doubt = lanes.load(builder, bias), lanes.zero
-        places = lanes.every(builder, m, of_element)
-        tile = [
-            [lanes.span.load(builder, next(places)) for _ in range(f.w.t)] for _ in range(f.h.t)
-        ]
-        values = transformed(lanes, builder, f.h.output, f.w.output, tile)
+        load = element_loader(lanes, builder, m, of_element, f)
+        values = transformed(lanes, builder, f.h.output, f.w.output, load)
         for n, value in enumerate(values):
             y = builder.fadd(value, added)
             doubt = lanes.fma(builder, y, lanes.zero, doubt)  # NaN * 0, Inf * 0 are NaN

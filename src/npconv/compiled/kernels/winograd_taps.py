@@ -16,7 +16,7 @@ from npconv.algorithms.winograd_matrices import transpose
 from npconv.compiled.kernels.lanes import Lanes
 from npconv.compiled.kernels.loops import Held, either
 from npconv.compiled.kernels.memory import I32, I64, KINDS, emitted
-from npconv.compiled.kernels.winograd_parts import Filters, transformed
+from npconv.compiled.kernels.winograd_parts import Filters, element_loader, transformed
 from npconv.compiled.kernels.winograd_pixels import up_to
 from npconv.compiled.registers import CACHE_LINE
 
@@ -30,8 +30,7 @@ def kernel_in(lanes: Lanes, dtype: str, f: Filters, turned: bool) -> Any:
     The kernels of an input channel with as many output channels as lanes, ``of_out`` apart;
     behind the ``last`` one it is repeated. Returns the largest magnitude in them.
     """
-    r_h, r_w = f.h.r, f.w.r
-    taps = r_h * r_w
+    r_w, taps = f.w.r, f.h.r * f.w.r
 
     def emit(
         builder: Any, w: Any, of_out: Any, of_in: Any, of_row: Any, of_tap: Any, last: Any,
@@ -59,8 +58,9 @@ def kernel_in(lanes: Lanes, dtype: str, f: Filters, turned: bool) -> Any:
             largest = lanes.larger(builder, lanes.magnitude(builder, tap), largest)
         if turned:
             found.reverse()
-        tile = [found[i * r_w : (i + 1) * r_w] for i in range(r_h)]
-        values = transformed(lanes, builder, f.h.kernel, f.w.kernel, tile)
+        values = transformed(
+            lanes, builder, f.h.kernel, f.w.kernel, lambda i, j: found[i * r_w + j]
+        )
         for value, place in zip(values, lanes.every(builder, u, of_element), strict=False):
             lanes.span.store(builder, place, value)
         return lanes.largest(builder, largest)
@@ -122,11 +122,8 @@ def kernel_back(lanes: Lanes, f: Filters) -> Any:
         builder: Any, u: Any, of_element: Any, dw: Any, of_kernel: Any, of_row: Any, of_tap: Any,
         last: Any, adds: Any,
     ) -> Any:  # fmt: skip
-        places = lanes.every(builder, u, of_element)
-        tile = [
-            [lanes.span.load(builder, next(places)) for _ in range(f.w.t)] for _ in range(f.h.t)
-        ]
-        found, doubt = list(transformed(lanes, builder, *back, tile)), lanes.zero
+        load = element_loader(lanes, builder, u, of_element, f)
+        found, doubt = list(transformed(lanes, builder, *back, load)), lanes.zero
         for value in found:
             doubt = lanes.fma(builder, value, lanes.zero, doubt)
         added = builder.icmp_signed("!=", adds, I64(0))
