@@ -47,13 +47,13 @@ class Span:
 
 
 class Arithmetic:
-    """Writes operations on vectors of one dtype. ``b`` is always the builder."""
+    """Writes operations on vectors of one dtype, or parts of such. ``b`` is always the builder."""
 
-    def __init__(self, dtype: str) -> None:
+    def __init__(self, dtype: str, parts: int = 1) -> None:
         self.dtype = dtype
         self.numba_type, self.scalar = KINDS[dtype]
         self.itemsize = ITEMSIZES[dtype]
-        self.lanes = vector_bytes() // self.itemsize
+        self.lanes = vector_bytes() // self.itemsize // parts
         self.nbytes = self.lanes * self.itemsize
         self.span = Span(self.scalar, self.itemsize, self.lanes)
         self.type, self.zero = self.span.type, self.span.zero

@@ -104,8 +104,8 @@ def _run_of_terms(v: Vectors) -> Callable[..., None]:
     It writes ``count`` terms of so many rows, which are ``apart``; terms are a step apart. One
     of the two is 1.
     """
-    transpose, copy = square(v, reads=True), row_copy(v, reads=True)
-    L, item, size = v.lanes, v.itemsize, v.outside.itemsize
+    copy, item, size, half = row_copy(v, reads=True), v.itemsize, v.outside.itemsize, v.lanes // 2
+    turn, turn_few = njit(_squares(v)), njit(_squares(Vectors(v.outside.dtype, 2)))
 
     def write(
         to: int, width: int, source: int, apart: int, rows: int, count: int, step: int
@@ -113,7 +113,21 @@ def _run_of_terms(v: Vectors) -> Callable[..., None]:
         if apart == 1 and (abs(step) != 1 or count < SHORT):
             for t in range(count):
                 copy(to + item * t * width, source + size * t * step, rows)
-            return
+        elif rows <= half:
+            turn_few(to, width, source, apart, rows, count, step)
+        else:
+            turn(to, width, source, apart, rows, count, step)
+
+    return write
+
+
+def _squares(v: Vectors) -> Callable[..., None]:
+    """Make ``(to, width, source, apart, rows, count, step)``: rows of terms, turned."""
+    transpose, L, item, size = square(v, reads=True), v.lanes, v.itemsize, v.outside.itemsize
+
+    def turn(
+        to: int, width: int, source: int, apart: int, rows: int, count: int, step: int
+    ) -> None:
         for t in range(0, count, L):
             some = min(L, count - t)
             for i in range(0, rows, L):
@@ -122,12 +136,12 @@ def _run_of_terms(v: Vectors) -> Callable[..., None]:
                 place = to + item * ((t if step > 0 else t + some - 1) * width + i)
                 transpose(place, step * width, first, apart, min(L, rows - i), some, 0)
 
-    return write
+    return turn
 
 
 def _terms(v: Vectors) -> Callable[..., None]:
     """Make ``(to, width, w, apart, rows, depth, sources)``: so many terms, each for itself."""
-    get, put, together = v.outside.getter, setter(v.dtype), _together(v)
+    get, put, together, beside = v.outside.getter, setter(v.dtype), _together(v), _beside(v)
     item, size = v.itemsize, v.outside.itemsize
 
     def write(to: int, width: int, w: int, apart: int, rows: int, depth: int, sources: int) -> None:
@@ -135,7 +149,10 @@ def _terms(v: Vectors) -> Callable[..., None]:
         for t in range(depth):
             term, place = w + size * get_int(sources, t), to + item * t * width
             for i in range(0, whole, FEW):
-                together(place + item * i, term + size * i * apart, apart)
+                if apart == 1:
+                    beside(place + item * i, term + size * i)
+                else:
+                    together(place + item * i, term + size * i * apart, apart)
             for i in range(whole, rows):
                 put(place, i, get(term, i * apart))
 
@@ -154,6 +171,16 @@ def _together(v: Vectors) -> Any:
         builder.store(row, at(builder, kind, to), align=v.itemsize)
 
     return emitted(move, 3)
+
+
+def _beside(v: Vectors) -> Any:
+    """Make ``(to, source)``: a few numbers that lie side by side."""
+
+    def move(builder: Any, to: Any, source: Any) -> None:
+        row = v.outside.row(builder, source, FEW)
+        builder.store(row, at(builder, row.type, to), align=v.itemsize)
+
+    return emitted(move, 2)
 
 
 def _finite(v: Vectors) -> Callable[..., None]:

@@ -19,8 +19,8 @@ class Vectors(Arithmetic):
     and ``outside`` are those of what arrays hold.
     """
 
-    def __init__(self, dtype: str) -> None:
-        super().__init__(SUMS.get(dtype, dtype))
+    def __init__(self, dtype: str, parts: int = 1) -> None:
+        super().__init__(SUMS.get(dtype, dtype), parts)
         self.outside = Outside(self, dtype)
 
     def scalar_at(self, b: Any, address: Any, index: Any) -> Any:
@@ -64,6 +64,11 @@ class Outside:
     def number(self, builder: Any, address: Any, index: Any) -> Any:
         """Load one number."""
         return self._wide(builder, builder.load(at(builder, self.scalar, address, index)))
+
+    def row(self, builder: Any, address: Any, count: int) -> Any:
+        """Load so many numbers that lie side by side, other than a vector has."""
+        pointer = at(builder, ir.VectorType(self.scalar, count), address)
+        return self._wide(builder, builder.load(pointer, align=self.itemsize))
 
     def load(self, builder: Any, address: Any, index: Any, mask: Any = None) -> Any:
         """Load a vector; with a mask only its lanes, and zeros stand elsewhere."""
