@@ -55,6 +55,7 @@ def gather_for(v: Vectors) -> Callable[..., None]:
         d0, h0 = plane * get_int(phase, PLANE_STEP), row * get_int(phase, ROW_STEP)
         w0 = column * get_int(phase, COLUMN_STEP)
         apart, of_channel, to = get_int(block, X_COLUMN), get_int(block, X_CHANNEL), band
+        following = size * of_channel
         for c in range(channel, channel + channels):
             for i in range(planes):
                 d = get_int(plane_inputs, i) + d0
@@ -72,9 +73,7 @@ def gather_for(v: Vectors) -> Callable[..., None]:
                         if between * apart == 1 and item * length <= SHORT:
                             window(to, source, first, W, length)
                         else:
-                            longer_row(
-                                to, source, first, between, apart, W, length, size * of_channel
-                            )
+                            longer_row(to, source, first, between, apart, W, length, following)
                         to += item * length
         fill(to, lanes)  # whole vectors are read
 

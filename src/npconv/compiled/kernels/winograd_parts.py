@@ -75,9 +75,8 @@ def transformed(
             value = _row(lanes, builder, row, column)
             lanes.store(builder, value, room, (i * columns + j) * lanes.nbytes)
     for i in range(len(h)):
-        values = [
-            lanes.load(builder, room, (i * columns + j) * lanes.nbytes) for j in range(columns)
-        ]
+        first = i * columns * lanes.nbytes
+        values = [lanes.load(builder, room, first + j * lanes.nbytes) for j in range(columns)]
         for weights in w:
             yield _row(lanes, builder, weights, values)
 
