@@ -155,15 +155,16 @@ def _phase_words(
     shape = [len(axis.taps) for axis in piece.phase.axes]
     terms = np.add.outer(np.arange(how.channels) * channel, taps.reshape(shape))
     terms = in_order(terms, how.trims)
-    blocks, (across, down, along) = len(how.blocks), here.slots
+    blocks, (in_planes, in_rows, in_columns) = len(how.blocks), here.slots
     return [
         piece.number * how.chunks, planes.number, piece.rows, piece.columns,
         how.chunks, -(-blocks // how.chunks), blocks,
         here.rows, heights.number, here.columns, widths.number,
         terms.size, keep(terms),
         *(keep(_starts(bases, n, how)) for n in (here.columns, piece.last)), packed,
-        across.number, down.number, len(along.firsts), along.length, along.between,
-        keep(across.inputs), keep(down.inputs), keep(np.array(along.firsts)),
+        in_planes.number, in_rows.number,
+        len(in_columns.firsts), in_columns.length, in_columns.between,
+        keep(in_planes.inputs), keep(in_rows.inputs), keep(np.array(in_columns.firsts)),
         *(axis.step for axis in piece.phase.axes),
         sum(axis.first * stride for axis, stride in zip(piece.phase.axes, y, strict=True)),
         *(axis.apart * stride for axis, stride in zip(piece.phase.axes, y, strict=True)),

@@ -7,7 +7,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from npconv.compiled.kernels.arithmetic import Arithmetic, pick
+from npconv.compiled.kernels.arithmetic import Arithmetic, every_other, pick
 from npconv.compiled.kernels.loops import Held, either
 from npconv.compiled.kernels.memory import I8, I32, I64, declared, prefetch
 
@@ -73,18 +73,14 @@ class Lanes(Arithmetic):
             vector = builder.insert_element(vector, number, I32(i))
         return vector
 
-    def load_apart(
-        self, builder: Any, address: Any, offset: Any, apart: Any, stop: Any, *, whole: bool = False
-    ) -> Any:
+    def load_apart(self, builder: Any, address: Any, offset: Any, apart: Any, stop: Any) -> Any:
         """Load numbers so many bytes apart: ``stop`` of them, at least one; zeros behind those."""
         places = []
         for i in range(self.lanes):
             there = builder.icmp_signed("<", I64(i), stop)
-            step = I64(i) if whole else builder.select(there, I64(i), I64(0))
+            step = builder.select(there, I64(i), I64(0))
             places.append(builder.add(offset, builder.mul(step, apart)))
         vector = self.gathered(builder, address, places)
-        if whole:
-            return vector
         return builder.select(self.first(builder, stop), vector, self.zero)
 
     def load_pairs(self, builder: Any, address: Any, offset: Any, stop: Any = None) -> Any:
@@ -94,12 +90,12 @@ class Lanes(Arithmetic):
             read = builder.sub(builder.mul(stop, I64(2)), I64(1))
             low = self.first(builder, read)
             high = self.first(builder, builder.sub(read, I64(n - 1)))
-        first = self.load_some(builder, low, address, offset)
-        # From one number earlier on: nothing behind the last one is read.
         behind = builder.add(offset, I64(self.nbytes - self.itemsize))
-        second = self.load_some(builder, high, address, behind)
-        lanes = [2 * i if 2 * i < n else 2 * i + 1 for i in range(n)]
-        return pick(builder, first, second, lanes)
+        return every_other(
+            builder,
+            self.load_some(builder, low, address, offset),
+            self.load_some(builder, high, address, behind),
+        )
 
     def load_row(self, builder: Any, address: Any, offset: Any, apart: Any, stop: Any) -> Any:
         """Load numbers of a row, which lie side by side or apart; as `load_apart`."""

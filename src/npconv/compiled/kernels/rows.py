@@ -8,7 +8,7 @@ from typing import Any
 from llvmlite import ir
 from numba import njit, types
 
-from npconv.compiled.kernels.arithmetic import pick
+from npconv.compiled.kernels.arithmetic import every_other, pick
 from npconv.compiled.kernels.loops import either, loop, unmasked
 from npconv.compiled.kernels.memory import I64, emitted, getter, setter
 from npconv.compiled.kernels.vectors import Vectors
@@ -92,19 +92,16 @@ def row_every(v: Vectors) -> Any:
 
 def _every_other(v: Vectors) -> Any:
     """Make `row_every` for every other number of at least a vector: of each two, one is picked."""
-    L = v.lanes
-    lanes = [2 * i if 2 * i < L else 2 * i + 1 for i in range(L)]
 
     def copy(builder: Any, to: Any, source: Any, count: Any) -> None:
-        with loop(builder, I64(0), count, L) as place:
+        with loop(builder, I64(0), count, v.lanes) as place:
             # The last vector overlaps the one before it.
-            last = builder.sub(count, I64(L))
+            last = builder.sub(count, I64(v.lanes))
             here = builder.select(builder.icmp_signed("<", place, last), place, last)
             first = builder.mul(here, I64(2))
             low = v.outside.load(builder, source, first)
-            # From one number earlier on: nothing behind the last one is read.
-            high = v.outside.load(builder, source, builder.add(first, I64(L - 1)))
-            v.store(builder, to, here, pick(builder, low, high, lanes))
+            high = v.outside.load(builder, source, builder.add(first, I64(v.lanes - 1)))
+            v.store(builder, to, here, every_other(builder, low, high))
 
     return emitted(copy, 3)
 
