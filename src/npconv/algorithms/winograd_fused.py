@@ -287,10 +287,10 @@ def _multiplications(posed: ConvProblem, cut: Tiling, direction: Direction) -> i
     tiles, kernels = posed.G * cut.tiles * slices_of(posed), 0
     products = cut.elements * tiles
     if direction is Direction.KERNEL_GRAD:
-        times = posed.G * -(-cut.tiles // FEW_TILES) * slices_of(posed)
-        products = (products + WAITING * cut.elements * times) * posed.K * inputs
+        waiting = posed.G * slices_of(posed) * WAITING * max(cut.tiles, FEW_TILES) // FEW_TILES
+        products = (products + cut.elements * waiting) * posed.K * inputs
         outward = [transpose(f.output) for f in (cut.h, cut.w)]
-        kernels = posed.C * outputs * times
+        kernels = posed.G * posed.C * outputs * -(-cut.tiles // FEW_TILES) * slices_of(posed)
     else:
         products *= posed.C * outputs
         outward = [f.output for f in (cut.h, cut.w)]

@@ -29,9 +29,8 @@ from npconv.problem import ConvProblem
 # Transformed inputs and gradients of a chunk should stay in the second cache; but fewer tiles
 # would not be worth transforming their sums back, as long as they stay in the third.
 CHUNK_BYTES, FEW_TILES, MOST_BYTES = 5 * 2**18, 64, 5 * 2**20
-# Output channels, in whole blocks of rows, and vectors of input channels, that are multiplied
-# together: at most.
-ROWS, COLUMNS = 28 // block_rows() * block_rows(), 4
+# Output channels, and vectors of input channels, that are multiplied together: at most.
+ROWS, COLUMNS = 28, 4
 CLOSER_BYTES = 4 * 2**20  # of the check's sums, or it does without them
 
 
@@ -75,7 +74,8 @@ def chunks(problem: ConvProblem, cut: Tiling, threads: int) -> Chunks:
     m_tile = odd_lines(vectors * nbytes)
     columns = max(1, min(COLUMNS, cut.inputs))
     width = min(vectors * cut.lanes, problem.K)
-    rows = max(1, -(-width // max(1, -(-width // ROWS))))  # about equally many at a time
+    whole = ROWS // block_rows() * block_rows()  # blocks of the product
+    rows = max(1, -(-width // max(1, -(-width // whole))))  # about equally many at a time
     u_row = odd_lines(columns * nbytes)
     m_at = whole_lines(cut.elements * odd_lines(tiles * v_tile))
     own_at = m_at + whole_lines(cut.elements * odd_lines(tiles * m_tile))
