@@ -57,7 +57,7 @@ from npconv.strays import Strays, frame
 # outputs along an axis for which tiles of 4 would be mostly empty.
 MOST_PARTS, MOST_KERNELS, FEW_OUTPUTS = 36, 8, 2
 # Tiles that could be added to a sum of the kernel's gradient while it is begun and put aside.
-WAITING = 8
+WAITING = 6
 
 
 class WinogradFused:
