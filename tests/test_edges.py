@@ -26,12 +26,9 @@ NOT_AT_ALL = 0  # C's PROT_NONE
 # Rows longer than vectors, and ends that are no whole ones; every other number read or written.
 EDGES: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
     "plain": ((2, 3, 13, 27), (5, 3, 3, 3), {"padding": 1}),
-    "inside": ((1, 9, 19, 35), (19, 9, 3, 3), {}),
-    "pointwise": ((2, 5, 7, 7), (19, 5, 1, 1), {}),
     "pointwise strided": ((2, 5, 15, 33), (19, 5, 1, 1), {"stride": 2}),
     "strided": ((2, 3, 21, 37), (9, 3, 3, 3), {"stride": 2, "padding": 1}),
     "strided inside": ((1, 3, 21, 37), (2, 3, 5, 5), {"stride": 2}),
-    "stride 3": ((2, 3, 22, 37), (9, 3, 3, 4), {"stride": 3}),
     "dilated": ((2, 3, 24, 37), (9, 3, 3, 3), {"dilation": 2}),
     "dilated and strided": ((1, 3, 40, 75), (9, 3, 3, 3), {"dilation": 13, "stride": 2}),
     "depthwise": ((2, 5, 21, 37), (5, 1, 3, 3), {"groups": 5, "stride": 2, "padding": 1}),
@@ -67,8 +64,8 @@ def test_nothing_beyond_an_array_is_touched(name: str, dtype: str) -> None:
     problem = RandomProblem(x, w, options)
     for direction, given in shapes.items():
         operands = [rng.integers(-3, 4, shape).astype(dtype) for shape in given]
-        for algorithm in ("auto", "direct", "winograd_fused", "depthwise"):
-            if algorithm != "auto" and not serves(problem, algorithm):
+        for algorithm in ("direct", "winograd_fused", "depthwise"):
+            if not serves(problem, algorithm):
                 continue
             planned = {"dtype": dtype, "direction": direction, "algorithm": algorithm, **options}
             try:

@@ -74,8 +74,8 @@ def chunks(problem: ConvProblem, cut: Tiling, threads: int) -> Chunks:
     m_tile = odd_lines(vectors * nbytes)
     columns = max(1, min(COLUMNS, cut.inputs))
     width = min(vectors * cut.lanes, problem.K)
-    whole = ROWS // block_rows() * block_rows()  # blocks of the product
-    rows = max(1, -(-width // max(1, -(-width // whole))))  # about equally many at a time
+    most = ROWS // block_rows() * block_rows() or ROWS  # whole blocks of the product, if any
+    rows = max(1, -(-width // max(1, -(-width // most))))  # about equally many at a time
     u_row = odd_lines(columns * nbytes)
     m_at = whole_lines(cut.elements * odd_lines(tiles * v_tile))
     own_at = m_at + whole_lines(cut.elements * odd_lines(tiles * m_tile))
