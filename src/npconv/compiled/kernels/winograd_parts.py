@@ -102,10 +102,10 @@ def fill_zeros(lanes: Lanes) -> Any:
 
 
 def tile_in(lanes: Lanes, h: Matrix, w: Matrix) -> Any:
-    """Make ``(rows, of_row.., v, of_element)``: transform one tile of pixels.
+    """Make ``(strip, of_row, first, v, of_element)``: transform one tile of pixels.
 
-    ``at`` is where its first column stands in each row of a strip, which are ``of_row`` apart
-    and used in turn from row ``first`` on.
+    ``strip`` is where its first column stands in a strip's rows, which are ``of_row`` apart and
+    used in turn from row ``first`` on.
     """
     t_h = len(h[0])
 
