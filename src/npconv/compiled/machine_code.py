@@ -173,52 +173,18 @@ def _write(path: Path, code: bytes) -> None:
 def compiled(key: tuple[str, ...]) -> bytes:
     """Compile a kernel into an object file."""
     from llvmlite import binding
-    from numba.core import compiler, types
-    from numba.core.registry import cpu_target
+
+    from npconv.compiled.front_end import lowered
 
     module, *variant = key
     kernel = import_module(f"npconv.compiled.kernels.{module}").make(*variant)
-    numba: Any = compiler
-    flags = numba.Flags()
-    flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
-    flags.error_model = "numpy"  # no exceptions: nobody is there to catch them
-    result = numba.compile_extra(
-        cpu_target.typing_context,
-        cpu_target.target_context,
-        kernel,
-        (types.int64,) * kernel.__code__.co_argcount,
-        types.void,
-        flags,
-        {},
-    )
-    code = _linked(result.library)
-    entry = code.get_function(result.fndesc.llvm_func_name)
-    entry.name = symbol_of(key)
-    for value in (*code.functions, *code.global_variables):
-        if not value.is_declaration and value.name != entry.name:
-            value.linkage = "internal"  # or it would meet the same name in another file
+    code = lowered(kernel, symbol_of(key))
     machine: Any = _target_machine()
     tuning = binding.create_pipeline_tuning_options(speed_level=3)
     passes = binding.create_pass_builder(machine, tuning)
     passes.getModulePassManager().run(code, passes)  # what is not called goes
     emitted: bytes = machine.emit_object(code)
     return emitted
-
-
-def _linked(library: Any) -> Any:
-    """Put a kernel and the functions it calls into one module."""
-    from llvmlite import binding
-
-    code = binding.parse_assembly(library.get_llvm_str())
-    # Specialisations of one function are libraries of one name; "nrt" is Numba's own memory.
-    waiting, seen = [library], {id(library)}
-    while waiting:
-        for called in waiting.pop()._linking_libraries:
-            if called.name != "nrt" and id(called) not in seen:
-                seen.add(id(called))
-                waiting.append(called)
-                code.link_in(binding.parse_bitcode(called.serialize_using_bitcode()[2]))
-    return code
 
 
 def _target_machine() -> Any:

@@ -17,9 +17,10 @@ from math import inf, nan, sqrt
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from npconv.compiled.blocks import CALL_WORDS, FIRST, OUT, SCRATCH, SECOND
+from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.channels import Rows, each_vector, summing, widened
 from npconv.compiled.kernels.memory import KINDS, emitted, get_int, getter, setter
 from npconv.compiled.kernels.row_vectors import RowVectors
@@ -67,7 +68,7 @@ def _forward(dtype: str) -> Callable[..., None]:
         put_double(rows, VARIANCE * C + c, variance)
         put_double(rows, INVERSE * C + c, 1 / sqrt(variance + get_double(block, EPS)))
 
-    form_statistics: Any = njit(form)
+    form_statistics: Any = helper(form)
 
     def kernel(block: int, part: int, worker: int) -> None:
         rows, c, C = get_int(block, SCRATCH), part, get_int(block, CHANNELS)

@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit, types
+from numba import types
 
 from npconv.compiled import words
 from npconv.compiled.blocks import BIAS, FIRST, OUT, SECOND
+from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.loops import Held, loop
 from npconv.compiled.kernels.memory import I64, at, emitted, get_int, getter
 from npconv.compiled.kernels.row_vectors import RowVectors
@@ -95,7 +96,7 @@ def _few_by_few(dtype: str, shape: str, one_plane: bool, apart: bool) -> Any:
         emitted(each.emit, [types.int64] * 8 + [each.vectors.numba_type]) for each in emitters
     )
 
-    @njit
+    @helper
     def rows(
         block: int, x: int, w: int, y: int, band: int, begin: int, end: int, bias: Any
     ) -> None:

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit
-
 from npconv.compiled import words
 from npconv.compiled.blocks import FIRST, OUT, SCRATCH, SECOND
+from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.loops import Held, loop
 from npconv.compiled.kernels.memory import I64, at, emitted, get_int, getter, setter, stack_words
 from npconv.compiled.kernels.row_vectors import RowVectors
@@ -65,7 +64,7 @@ def _products(dtype: str, shape: str) -> Callable[..., None]:
         rows(block, x, dy, band, plane, sums, 0, together)
         row(block, x, dy, band, plane, sums, together, count)
 
-    image: Any = njit(add_image)
+    image: Any = helper(add_image)
 
     def kernel(block: int, part: int, worker: int) -> None:
         bands, outers = get_int(block, words.BANDS), get_int(block, words.OUTERS)

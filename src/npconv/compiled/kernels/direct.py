@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit
-
 from npconv.compiled.blocks import BIAS, FIRST, FLAGS, OUT, SCRATCH, SECOND
+from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.gather import gather_for, place
 from npconv.compiled.kernels.memory import (
     fetch_early,
@@ -79,8 +78,8 @@ from npconv.compiled.registers import CACHE_LINE
 def make(mode: str, dtype: str) -> Callable[..., None]:
     """Make the kernel that broadcasts numbers of the image, or the one that shifts it."""
     v = Vectors(dtype)
-    sums: Any = njit(_broadcast_sums(v) if mode == "broadcast" else _shifted_sums(v))
-    of_phase: Any = njit(_of_phase(v, sums))
+    sums: Any = helper(_broadcast_sums(v) if mode == "broadcast" else _shifted_sums(v))
+    of_phase: Any = helper(_of_phase(v, sums))
 
     def direct(block: int, part: int, worker: int) -> None:
         band = get_int(block, SCRATCH) + worker * get_int(block, WORKER_BYTES)
@@ -100,8 +99,8 @@ def make(mode: str, dtype: str) -> Callable[..., None]:
 
 
 def _of_phase(v: Vectors, sums: Any) -> Callable[..., None]:
-    gather: Any = njit(gather_for(v))
-    place_of: Any = njit(place)
+    gather: Any = helper(gather_for(v))
+    place_of: Any = helper(place)
     item, size = v.itemsize, v.outside.itemsize
 
     def of_phase(
@@ -147,10 +146,10 @@ def _of_phase(v: Vectors, sums: Any) -> Callable[..., None]:
 
 def _broadcast_sums(v: Vectors) -> Callable[..., None]:
     """Vectors run along output channels; a tile ``(pixels, channels)`` is written transposed."""
-    fill: Any = njit(broadcast_tile(v))
-    write: Any = njit(_write_columns(v))
-    zero, item, pack = row_fill(v), v.itemsize, njit(_packed_piece(v))
-    call: Any = njit(_call_piece(v))
+    fill: Any = helper(broadcast_tile(v))
+    write: Any = helper(_write_columns(v))
+    zero, item, pack = row_fill(v), v.itemsize, helper(_packed_piece(v))
+    call: Any = helper(_call_piece(v))
 
     def sums(
         block: int, phase: int, band: int, tile: int, piece: int, w: int, bias: int, y: int,
@@ -227,7 +226,7 @@ def _call_piece(v: Vectors) -> Callable[..., None]:
     return call
 
 
-@njit
+@helper
 def call_line(address: int, nbytes: int) -> Any:
     """Call the lines of so many bytes into the second cache."""
     for line in range(address // CACHE_LINE, (address + nbytes - 1) // CACHE_LINE + 1):
@@ -279,8 +278,8 @@ def _shifted_sums(v: Vectors) -> Callable[..., None]:
     What a tile reads of the band stays in the first cache while all output channels go by.
     """
     L, item = v.lanes, v.itemsize
-    fill: Any = njit(shifted_tile(v))
-    write: Any = njit(_write_rows(v))
+    fill: Any = helper(shifted_tile(v))
+    write: Any = helper(_write_rows(v))
     add, get, is_same = row_add(v), getter(v.dtype), v.outside.dtype == v.dtype
 
     def sums(
@@ -338,7 +337,7 @@ def _shifted_sums(v: Vectors) -> Callable[..., None]:
     return sums
 
 
-@njit
+@helper
 def call_rows(to: int, apart: int, rows: int, nbytes: int) -> Any:
     """Call rows into the cache that are written next: no processor guesses lines so far apart."""
     for k in range(rows):

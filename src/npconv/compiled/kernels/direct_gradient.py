@@ -13,9 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit
-
 from npconv.compiled.blocks import OUT, SCRATCH
+from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.gather import gather_for, place
 from npconv.compiled.kernels.memory import get_int, getter, setter
 from npconv.compiled.kernels.rows import row_copy, row_fill, square
@@ -72,9 +71,9 @@ from npconv.compiled.kernels.words import (
 def make(dtype: str) -> Callable[..., None]:
     """Make the kernel."""
     v = Vectors(dtype)
-    add: Any = njit(_add_piece(v))
-    write: Any = njit(_write(v))
-    keep: Any = njit(_keep(v))
+    add: Any = helper(_add_piece(v))
+    write: Any = helper(_write(v))
+    keep: Any = helper(_keep(v))
     zero, item = row_fill(v), v.itemsize
 
     def gradient(block: int, part: int, worker: int) -> None:
@@ -116,9 +115,9 @@ def _add_piece(v: Vectors) -> Callable[..., None]:
     What the band reads is gathered once for all of them. If it is a ``single`` one, what it
     gives goes where it belongs.
     """
-    gather: Any = njit(gather_for(v))
-    place_of: Any = njit(place)
-    multiply: Any = njit(_multiply(v))
+    gather: Any = helper(gather_for(v))
+    place_of: Any = helper(place)
+    multiply: Any = helper(_multiply(v))
     size = v.outside.itemsize
 
     def add(
@@ -159,9 +158,9 @@ def _multiply(v: Vectors) -> Callable[..., None]:
 
     Sums that belong to the result go there a few terms at a time, out of the first cache.
     """
-    fill: Any = njit(broadcast_tile(v))
-    turn: Any = njit(_turn(v))
-    write: Any = njit(_write(v))
+    fill: Any = helper(broadcast_tile(v))
+    turn: Any = helper(_turn(v))
+    write: Any = helper(_write(v))
     zero, item = row_fill(v), v.itemsize
 
     def multiply(

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit
-
 from npconv.compiled.blocks import CALL_WORDS, FIRST, OUT, SECOND
+from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.channels import Rows, each_vector
 from npconv.compiled.kernels.memory import I64, emitted, get_int
 from npconv.compiled.kernels.row_vectors import RowVectors
@@ -19,7 +18,7 @@ from npconv.compiled.registers import ITEMSIZES
 COUNT, CHUNK = CALL_WORDS, CALL_WORDS + 1
 
 
-@njit
+@helper
 def chunk_of(block: int, part: int, item: int) -> Any:
     """Say how many bytes into every array a part's numbers begin, and how many there are."""
     chunk = get_int(block, CHUNK)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit
-
+from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.memory import fetch, get_int
 from npconv.compiled.kernels.rows import row_copy, row_every, row_fill, row_window
 from npconv.compiled.kernels.vectors import Vectors
@@ -39,7 +38,7 @@ SHORT = 256  # bytes of a row that is taken as a whole, padding and all
 
 def gather_for(v: Vectors) -> Callable[..., None]:
     """Make ``(block, phase, x, plane, row, column, band, channel, channels)``."""
-    window, longer_row, fill = row_window(v), njit(_longer_row(v)), row_fill(v)
+    window, longer_row, fill = row_window(v), helper(_longer_row(v)), row_fill(v)
     item, lanes, size = v.itemsize, v.lanes, v.outside.itemsize
 
     def gather(

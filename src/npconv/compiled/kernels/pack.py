@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import njit
 
 from npconv.compiled.blocks import CALL_WORDS, FIRST, FLAGS, OUT
+from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.loops import repeated
 from npconv.compiled.kernels.memory import I32, I64, at, emitted, get_int, put_int, setter
 from npconv.compiled.kernels.rows import row_copy, square
@@ -73,7 +73,7 @@ def pieces_of_rows(v: Vectors) -> Any:
     and how many there are from there on; for the others it writes zeros.
     """
     put, item, size, lanes = setter(v.dtype), v.itemsize, v.outside.itemsize, v.lanes
-    write, write_each = njit(_run_of_terms(v)), njit(_terms(v))
+    write, write_each = helper(_run_of_terms(v)), helper(_terms(v))
 
     def pack(
         to: int, width: int, w: int, apart: int, left: int,
@@ -94,7 +94,7 @@ def pieces_of_rows(v: Vectors) -> Any:
             write(place, width, source, apart, there, some, step)
             t += some
 
-    made: Any = njit(pack)
+    made: Any = helper(pack)
     return made
 
 
@@ -105,7 +105,7 @@ def _run_of_terms(v: Vectors) -> Callable[..., None]:
     of the two is 1.
     """
     copy, item, size, half = row_copy(v, reads=True), v.itemsize, v.outside.itemsize, v.lanes // 2
-    turn, turn_few = njit(_squares(v)), njit(_squares(Vectors(v.outside.dtype, 2)))
+    turn, turn_few = helper(_squares(v)), helper(_squares(Vectors(v.outside.dtype, 2)))
 
     def write(
         to: int, width: int, source: int, apart: int, rows: int, count: int, step: int

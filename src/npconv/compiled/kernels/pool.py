@@ -10,10 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 
 from npconv.compiled import words
 from npconv.compiled.blocks import FLAGS, SECOND
+from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.loops import Held, loop
 from npconv.compiled.kernels.memory import I32, I64, at, emitted, get_int, getter
 from npconv.compiled.kernels.row_vectors import RowVectors
@@ -63,7 +64,7 @@ def _few_by_few(what: str, dtype: str, shape: str, apart: bool) -> Any:
     blocks = [_KINDS[what](dtype, shape, rows, apart) for rows in (1, 2, ROWS)]
     one, two, four = (emitted(e.emit, [types.int64] * 9 + [e.vectors.numba_type]) for e in blocks)
 
-    @njit
+    @helper
     def rows(
         block: int, x: int, y: int, places: int, band: int, begin: int, end: int, size: Any
     ) -> None:

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit
-
 from npconv.compiled import words
 from npconv.compiled.blocks import FIRST, OUT, SCRATCH
+from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.loops import Held, loop
 from npconv.compiled.kernels.memory import I64, emitted, get_int
 from npconv.compiled.kernels.row_vectors import RowVectors
@@ -52,7 +51,7 @@ def make(dtype: str, shape: str, planes: str, apart: str) -> Callable[..., None]
             here = read + p * get_int(band, words.STEP)
             one(block, dy, marks, to, band, here, begin, end, p, place)
 
-    rows: Any = njit(add_rows)
+    rows: Any = helper(add_rows)
 
     def kernel(block: int, part: int, worker: int) -> None:
         chunk, items = get_int(block, words.CHUNK), get_int(block, words.ITEMS)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 
+from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.arithmetic import every_other, pick
 from npconv.compiled.kernels.loops import either, loop, unmasked
 from npconv.compiled.kernels.memory import I64, emitted, getter, setter
@@ -86,7 +87,7 @@ def row_every(v: Vectors) -> Any:
             for i in range(count):
                 put(to, i, get(source, i * apart))
 
-    made: Any = njit(every)
+    made: Any = helper(every)
     return made
 
 
@@ -131,7 +132,7 @@ def row_spread(v: Vectors) -> Any:
         else:
             four(to, source, count, number)
 
-    made: Any = njit(spread)
+    made: Any = helper(spread)
     return made
 
 

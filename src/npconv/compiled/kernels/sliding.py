@@ -17,9 +17,8 @@ from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
-from numba import njit
-
 from npconv.compiled import words
+from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.loops import either, loop, unmasked
 from npconv.compiled.kernels.memory import I64, at, get_int
 from npconv.compiled.kernels.row_vectors import FEW, RowVectors
@@ -53,7 +52,7 @@ class Shape(NamedTuple):
         return sorted({p * self.apart + r for p in range(outputs) for r in range(self.rows)})
 
 
-@njit
+@helper
 def item_at(block: int, number: int) -> Any:
     """Say what an item is: its band, its outer position and that one's number, and its places.
 

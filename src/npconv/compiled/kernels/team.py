@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit
-
 from npconv.compiled.blocks import CALL_WORDS, MOST_WORDS
+from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.memory import (
     add_shared,
     call_kernel,
@@ -53,7 +52,7 @@ def _claim(memory: int) -> Any:
 
 def _lead() -> Callable[..., None]:
     block_on_stack = stack_words(MOST_WORDS)
-    claim: Any = njit(_claim)
+    claim: Any = helper(_claim)
 
     def lead(
         memory: int, kernel: int, constants: int, count: int, parts: int, threads: int,

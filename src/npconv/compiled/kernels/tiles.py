@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit
-
+from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.blocks_of_sums import broadcast_block, shifted_block
 from npconv.compiled.kernels.rows import row_fill
 from npconv.compiled.kernels.vectors import Vectors
@@ -24,7 +23,7 @@ def shifted_tile(v: Vectors) -> Callable[..., None]:
     for rows in HEIGHTS:
         most = max(1, min(6, held // rows))
         widths = {n for n in (most, 3, 2, 1) if n <= most}
-        walks.append(njit(_across(v, {n: shifted_block(v, rows, n) for n in widths}, rows)))
+        walks.append(helper(_across(v, {n: shifted_block(v, rows, n) for n in widths}, rows)))
     # Few registers do not hold eight; nobody asks.
     eight, six, four, three, two, one = walks
     zero, lanes, item = row_fill(v), v.lanes, v.itemsize
@@ -99,7 +98,7 @@ def broadcast_tile(v: Vectors) -> Callable[..., None]:
         if held // n >= 4
     ]
     # A machine with few registers has no blocks four vectors wide.
-    walks: list[Any] = [njit(_walk(v, each)) for each in blocks]
+    walks: list[Any] = [helper(_walk(v, each)) for each in blocks]
     walk_one, walk_two, walk_three, walk_four = (*walks, walks[-1])[:4]
 
     def fill(

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit
-
 from npconv.algorithms.winograd_matrices import transpose
 from npconv.compiled.blocks import CALL_WORDS, OUT, SCRATCH
+from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.lanes import Lanes
 from npconv.compiled.kernels.memory import call_kernel, get_int, getter, put_int, setter
 from npconv.compiled.kernels.winograd_kernel import pairs_of
@@ -99,7 +98,7 @@ def alone(block: int, part: int, worker: int) -> None:
         call_kernel(get_int(block, WORDS.multiply), mine, panel, worker)
 
 
-@njit
+@helper
 def tell(block: int, words: int, count: int, to: int) -> Any:
     """Make a block: what a call brings, and constants that lie elsewhere."""
     for i in range(CALL_WORDS):
@@ -108,13 +107,13 @@ def tell(block: int, words: int, count: int, to: int) -> Any:
         put_int(to, CALL_WORDS + i, get_int(words, i))
 
 
-@njit
+@helper
 def first_row(block: int, vector: int) -> Any:
     """Say how many bytes into a group's gradient a vector of output channels begins."""
     return vector * get_int(block, STREAM.lanes) * get_int(block, STREAM.w_row)
 
 
-@njit
+@helper
 def limit(block: int, grads: int, products: int, first: int, stop: int, worker: int) -> Any:
     """Let a range of output channels be all there are, numbered from its first one on."""
     lanes, own = get_int(block, STREAM.lanes), worker * get_int(block, STREAM.each)
@@ -128,7 +127,7 @@ def limit(block: int, grads: int, products: int, first: int, stop: int, worker: 
     put_int(products, GRADIENT.m, own + m)
 
 
-@njit
+@helper
 def watch(block: int, inputs: int, grads: int, first: int, worker: int) -> Any:
     """Let both transforms add up squares: of all inputs, behind them of a range of outputs."""
     count, nbytes = get_int(block, STREAM.input_parts), get_int(block, STREAM.lanes)
@@ -140,7 +139,7 @@ def watch(block: int, inputs: int, grads: int, first: int, worker: int) -> Any:
     return of
 
 
-@njit
+@helper
 def one_chunk(
     block: int, inputs: int, grads: int, products: int,
     group: int, chunk: int, first: int, stop: int, worker: int,
@@ -202,7 +201,7 @@ def _fold(dtype: str) -> Any:
     get, put = getter(dtype), setter(dtype)
     get_sum, put_sum = getter("float64"), setter("float64")
 
-    @njit
+    @helper
     def fold(block: int, squares: int, part: int, adds: bool) -> None:
         """Add a chunk's sums of squares to those of a part, or begin with none of either."""
         count = get_int(block, STREAM.of_part)
@@ -214,7 +213,7 @@ def _fold(dtype: str) -> Any:
     return fold
 
 
-@njit
+@helper
 def transformed(block: int, panel: int, worker: int) -> Any:
     """Where a panel's V lies: one for all threads, or each thread's own."""
     v = get_int(block, WORDS.v) + panel * get_int(block, WORDS.v_panel)

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from numba import njit
-
 from npconv.compiled.blocks import FIRST, FLAGS
+from npconv.compiled.front_end import helper
 from npconv.compiled.kernels import winograd_norms
 from npconv.compiled.kernels.lanes import Lanes
 from npconv.compiled.kernels.loops import repeated
@@ -109,7 +108,7 @@ def _frame(dtype: str) -> Any:
     lanes = Lanes(dtype)
     sums, count = weighted(lanes, dtype), lanes.count
 
-    @njit
+    @helper
     def across(block: int, row: int, seen: int, first: int, stop: int) -> Any:
         """Find the largest sum of a row, from one column to another."""
         of_channel, C = get_int(block, CHECK.x_channel), get_int(block, CHECK.C)
@@ -120,7 +119,7 @@ def _frame(dtype: str) -> Any:
             largest = max(largest, one)
         return largest
 
-    @njit
+    @helper
     def frame(block: int, x: int, seen: int, first_row: int, stop_row: int) -> Any:
         """Bound what strays meet: elements that do not meet the whole kernel."""
         first, stop = get_int(block, CHECK.first_column), get_int(block, CHECK.stop_column)
@@ -174,7 +173,7 @@ def products(lanes: Lanes, dtype: str) -> Any:
     return emitted(emit, 8, KINDS[dtype][0])
 
 
-@njit
+@helper
 def seen_from(p: int, stride: int, dilation: int, holes: int, low: int) -> Any:
     """Solve the equation of `npconv.axis` for the kernel elements through which ``p`` sees inputs.
 
@@ -196,7 +195,7 @@ def holder(dtype: str) -> Any:
     lanes = Lanes(dtype)
     sums, count, item = products(lanes, dtype), lanes.count, ITEMSIZES[dtype]
 
-    @njit
+    @helper
     def sum_at(block: int, x: int, w: int, p: int, q: int) -> Any:
         R, S, C = get_int(block, CHECK.R), get_int(block, CHECK.S), get_int(block, CHECK.C)
         first, step, h, of_h = seen_from(
@@ -223,7 +222,7 @@ def holder(dtype: str) -> Any:
             h += of_h
         return total
 
-    @njit
+    @helper
     def held(block: int, x: int, seen: int, needed: float) -> Any:
         """Say whether the result holds that much at one of nine positions."""
         P, Q = get_int(block, CHECK.out_h), get_int(block, CHECK.out_w)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit
-
 from npconv.compiled.blocks import FLAGS, OUT, SCRATCH
+from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.lanes import Lanes
 from npconv.compiled.kernels.memory import get_int, store_shared
 from npconv.compiled.kernels.winograd_parts import (
@@ -47,7 +46,7 @@ def _multiply(lanes: Lanes, f: Filters) -> Any:
     product, most = any_block_product(lanes, block_rows()), block_rows()
     count, nbytes, item, elements = lanes.count, lanes.nbytes, lanes.itemsize, f.elements
 
-    @njit
+    @helper
     def multiply(block: int, group: int, k: int, c: int, rows: int, u: int) -> None:
         """Sum over the tiles of the chunk, for each element of a tile."""
         v = get_int(block, SCRATCH) + get_int(block, GRADIENT.v) + c * nbytes
@@ -78,7 +77,7 @@ def _multiply(lanes: Lanes, f: Filters) -> Any:
 def _back(lanes: Lanes, f: Filters) -> Any:
     one, count, nbytes = kernel_back(lanes, f), lanes.count, lanes.nbytes
 
-    @njit
+    @helper
     def back(block: int, group: int, k: int, c: int, rows: int, u: int) -> None:
         """Transform the sums back, and add them to the gradient or write them there."""
         C, adds = get_int(block, GRADIENT.C), get_int(block, GRADIENT.adds)

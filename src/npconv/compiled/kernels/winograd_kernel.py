@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit
-
 from npconv.compiled.blocks import SCRATCH
+from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.lanes import Lanes
 from npconv.compiled.kernels.memory import get_int, getter, setter
 from npconv.compiled.kernels.winograd_panels import odd_lines
@@ -48,7 +47,7 @@ def _pack(dtype: str, tile: str, turned: bool) -> Callable[..., None]:
     return pack
 
 
-@njit
+@helper
 def pairs_of(vectors: int, width: int) -> Any:
     """Count pairs of vectors, in blocks of so many; see `npconv.compiled.winograd.pairs_of`."""
     of_block = (width + 1) // 2
@@ -59,7 +58,7 @@ def _one_vector(lanes: Lanes, dtype: str, f: Filters, turned: bool) -> Any:
     one, put = kernel_in(lanes, dtype, f, turned), setter(dtype)
     count, nbytes, elements = lanes.count, lanes.nbytes, f.elements
 
-    @njit
+    @helper
     def one_vector(block: int, group: int, place: int, first: int, stop: int) -> None:
         """Transform the kernels of vector ``place`` of these blocks."""
         C, K = get_int(block, KERNEL.C), get_int(block, KERNEL.K)

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from math import inf, sqrt
 from typing import Any
 
-from numba import njit
-
 from npconv.compiled.blocks import FIRST, FLAGS, SCRATCH, SECOND
+from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.lanes import Lanes
 from npconv.compiled.kernels.loops import repeated
 from npconv.compiled.kernels.memory import (
@@ -73,7 +72,7 @@ def products(lanes: Lanes, dtype: str) -> Any:
 _get, _put = getter("float64"), setter("float64")
 
 
-@njit
+@helper
 def _norm(block: int, group: int, r: int, number: int) -> Any:
     """Add up what the streams have summed, in their order, for one number of a range."""
     streams, ranges = get_int(block, CHECK.streams), get_int(block, CHECK.ranges)
@@ -85,7 +84,7 @@ def _norm(block: int, group: int, r: int, number: int) -> Any:
     return total
 
 
-@njit
+@helper
 def _most(block: int, group: int, inputs: int, count: int) -> Any:
     """Find the largest norm of all inputs or outputs, NaN above all."""
     best, where = 0.0, 0
@@ -128,7 +127,7 @@ def gradient(dtype: str) -> Callable[..., None]:
 def _closer(dtype: str) -> Any:
     add = products(Lanes(dtype), dtype)
 
-    @njit
+    @helper
     def norm(row: int, rows: int, of_row: int, of_pixel: int, width: int) -> Any:
         total = 0.0
         for _ in range(rows):
@@ -136,7 +135,7 @@ def _closer(dtype: str) -> Any:
             row += of_row
         return sqrt(total)
 
-    @njit
+    @helper
     def closer(block: int, group: int, x: int, dy: int) -> Any:
         """Find the channels that images' products of norms add up to most for, and how much.
 
@@ -177,7 +176,7 @@ def _closer(dtype: str) -> Any:
 def _met_somewhere(dtype: str) -> Any:
     met = _met(dtype)
 
-    @njit
+    @helper
     def somewhere(block: int, x: int, dy: int, c: int, k: int, most: float) -> Any:
         """Say whether an element of the kernel holds enough: the middle one is asked first."""
         x += c * get_int(block, CHECK.x_channel)
@@ -195,7 +194,7 @@ def _met_somewhere(dtype: str) -> Any:
 def _met(dtype: str) -> Any:
     add = products(Lanes(dtype), dtype)
 
-    @njit
+    @helper
     def met(block: int, x: int, dy: int, tap: int, needed: float) -> Any:
         """Say whether products that reach an element of the kernel are as much as needed.
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
 from npconv.algorithms.winograd_matrices import Matrix
 from npconv.compiled.blocks import BIAS, FLAGS, OUT, SCRATCH
+from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.lanes import Lanes
 from npconv.compiled.kernels.memory import get_int, store_shared
 from npconv.compiled.kernels.winograd_parts import (
@@ -29,20 +28,20 @@ from npconv.compiled.registers import block_rows
 from npconv.compiled.winograd_words import WORDS
 
 
-@njit
+@helper
 def odd_lines(nbytes: int) -> Any:
     """See `npconv.compiled.winograd.odd_lines`."""
     return ((nbytes + 63) // 64 | 1) * 64
 
 
-@njit
+@helper
 def own_memory(block: int, worker: int) -> Any:
     """Where a thread's own memory begins."""
     own = get_int(block, WORDS.own) + worker * get_int(block, WORDS.own_bytes)
     return get_int(block, SCRATCH) + own
 
 
-@njit
+@helper
 def place(block: int, tile: int) -> Any:
     """Say where a tile lies: image, row and column of tiles, and how many follow in its row."""
     rows, columns = get_int(block, WORDS.rows), get_int(block, WORDS.columns)
@@ -52,7 +51,7 @@ def place(block: int, tile: int) -> Any:
     return image, row, band * columns + column, columns - column
 
 
-@njit
+@helper
 def bounds(block: int, panel: int) -> Any:
     """Give a panel's group and its first tile, and the one behind its last."""
     panels = get_int(block, WORDS.panels)
@@ -66,7 +65,7 @@ def row_layer(lanes: Lanes) -> Any:
     turn, zeros = turn_in(lanes), fill_zeros(lanes)
     count, nbytes = lanes.count, lanes.nbytes
 
-    @njit
+    @helper
     def lay(
         x: int, of_channel: int, of_pixel: int, last: int, width: int, start: int, pixels: int,
         to: int,
@@ -96,7 +95,7 @@ def transformer(
     one, judge = tile_in(lanes, h, w), watch.judge
     nbytes, t_h, beyond = lanes.nbytes, len(h[0]), len(w[0]) - m_w
 
-    @njit
+    @helper
     def transform(block: int, panel: int, c: int, stop_c: int, v: int, worker: int) -> None:
         """Transform vectors ``c .. stop_c - 1`` of a panel's channels."""
         group, first, stop = bounds(block, panel)
@@ -132,7 +131,7 @@ def strip_filler(lanes: Lanes, t_h: int, m_h: int, look: Any) -> Any:
     """Make the function that lays the rows of one row of tiles, in turn, into a strip."""
     lay, zeros, count = row_layer(lanes), fill_zeros(lanes), lanes.count
 
-    @njit
+    @helper
     def fill(
         block: int, group: int, image: int, channels: int,
         row: int, known: int, start: int, pixels: int, strip: int, log: int,
@@ -166,7 +165,7 @@ def multiplier(lanes: Lanes, f: Filters) -> Any:
     back = _back(lanes, f)
     nbytes, item, elements = lanes.nbytes, lanes.itemsize, f.elements
 
-    @njit
+    @helper
     def multiply(block: int, panel: int, k: int, v: int, worker: int) -> None:
         """Multiply a panel by block ``k`` of the kernels, and transform back."""
         group, first, stop = bounds(block, panel)
@@ -210,7 +209,7 @@ def _back(lanes: Lanes, f: Filters) -> Any:
     m_h, m_w = f.h.m, f.w.m
     across = max(m_w, count)  # pixels of a row of tiles that are written together
 
-    @njit
+    @helper
     def back(
         block: int, group: int, first: int, stop: int, vector: int, m: int, worker: int
     ) -> None:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
-from numba import njit, types
+from numba import types
 
 from npconv.algorithms.winograd_matrices import BY_TILE, Filtering, Matrix
+from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.lanes import Lanes
 from npconv.compiled.kernels.loops import loop, repeated
 from npconv.compiled.kernels.memory import I64, emitted, on_stack
@@ -217,7 +218,7 @@ def any_block_product(lanes: Lanes, most: int) -> Any:
 
     product_of = emitted(emit, 12)
 
-    @njit
+    @helper
     def block_product(
         rows: int, vectors: int, a: int, of_row: int, of_step: int, b: int, of_line: int, c: int,
         of_result: int, depth: int, coming: int, of_coming: int,

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from numba import njit
-
 from npconv.compiled.blocks import FIRST, FLAGS
+from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.lanes import Lanes
 from npconv.compiled.kernels.loops import repeated
 from npconv.compiled.kernels.memory import I64, KINDS, emitted, get_int, store_shared
@@ -36,7 +35,7 @@ class Watch(NamedTuple):
     judge: Any
 
 
-@njit
+@helper
 def _see_nothing(
     block: int, group: int, channels: int, last: int,
     h: int, start: int, pixels: int, slot: int, log: int,
@@ -44,7 +43,7 @@ def _see_nothing(
     return log
 
 
-@njit
+@helper
 def _say_nothing(block: int, group: int, image: int, channels: int, begun: int, log: int) -> None:
     pass
 
@@ -60,7 +59,7 @@ def squares(lanes: Lanes) -> Watch:
     """
     add, nbytes = _squares(lanes), lanes.nbytes
 
-    @njit
+    @helper
     def look(
         block: int, group: int, channels: int, last: int,
         h: int, start: int, pixels: int, slot: int, log: int,
@@ -104,19 +103,19 @@ def frame(lanes: Lanes) -> Watch:
     note, most, held = _note(lanes), _most(lanes), holder(lanes.dtype)
     nbytes, count = lanes.nbytes, lanes.count
 
-    @njit
+    @helper
     def weights(block: int, check: int, group: int) -> Any:
         seen = get_int(block, get_int(check, CHECK.seen_in)) + get_int(check, CHECK.seen)
         return seen + group * get_int(check, CHECK.seen_group)
 
-    @njit
+    @helper
     def noted(slot: int, first: int, stop: int, of: int, last: int, begins: int, log: int) -> Any:
         if first < stop:
             note(slot + first * nbytes, stop - first, of, last, begins, log)
             log += (stop - first) * nbytes
         return log
 
-    @njit
+    @helper
     def look(
         block: int, group: int, channels: int, last: int,
         h: int, start: int, pixels: int, slot: int, log: int,
@@ -133,7 +132,7 @@ def frame(lanes: Lanes) -> Watch:
             first = max(get_int(check, CHECK.outer_column) - start, first)
         return noted(slot, first, stop, of, last, begins, log)
 
-    @njit
+    @helper
     def judge(block: int, group: int, image: int, channels: int, begun: int, log: int) -> None:
         check = get_int(block, WORDS.watch)
         if log == begun or (channels + 1) * count < get_int(check, CHECK.C):
