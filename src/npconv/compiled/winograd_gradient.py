@@ -21,8 +21,9 @@ from npconv.compiled.machine_code import address_of
 from npconv.compiled.prepared import Prepared, Step, Strides, step
 from npconv.compiled.registers import block_rows
 from npconv.compiled.winograd import Tiling, odd_lines, tiling, whole_lines, words
+from npconv.compiled.winograd_checks import check_words
 from npconv.compiled.winograd_pictures import Picture, SubKernel, pictures, sub_kernels
-from npconv.compiled.winograd_steps import check_words, taps_in_bytes
+from npconv.compiled.winograd_steps import taps_in_bytes
 from npconv.compiled.winograd_words import ALONE_BYTES, GradientWords, StreamWords
 from npconv.problem import ConvProblem
 

@@ -24,13 +24,12 @@ from npconv.compiled.winograd import (
     whole_lines,
     words,
 )
+from npconv.compiled.winograd_checks import check_step, check_words, held_against
 from npconv.compiled.winograd_pictures import (
     Picture,
     SubKernel,
-    in_bytes,
     pictures,
     sub_kernels,
-    tile_axes,
     tile_places,
 )
 from npconv.compiled.winograd_words import ALONE_BYTES, CheckWords, KernelWords, Words
@@ -44,7 +43,6 @@ U_BYTES, PIECE_BYTES = 5 * 2**19, 5 * 2**18
 MANY_U_BYTES, MANY_TILES = 5 * 2**20, 64
 # How many input channels of the kernel one part transforms, for two vectors of output channels.
 CHUNK = 32
-FEW_IMAGES = 4  # for each thread, that are checked piece by piece
 # The output channels of a block where such a kernel has to be transformed piece by piece; but a
 # vector at least. Products of fewer would wait for what they load.
 SMALL_BLOCK = 16
@@ -147,7 +145,7 @@ def _from_packed(
     steps: list[Step] = []
     for one, cut, adds in work:
         made = words(one, cut, place.group, threads)._replace(u=place.u, adds=adds)
-        check = held_against(check_words(one, cut), one, cut)._replace(
+        check = held_against(check_words(one, cut), one, cut, dtype)._replace(
             seen_in=SECOND, seen=place.seen, seen_group=place.group
         )
         steps += _halves(made, cut, problem.G, threads, dtype, check)
@@ -174,7 +172,7 @@ def _from_raw(
         u=u, u_group=u_group, most=most, seen=seen, seen_group=seen_group
     )
     checks = [
-        held_against(check_words(one, own), one, own)._replace(
+        held_against(check_words(one, own), one, own, dtype)._replace(
             seen_in=SCRATCH, seen=seen, seen_group=seen_group
         )
         for one, own, _ in work
@@ -353,48 +351,3 @@ def _transform(cut: Tiling, made: KernelWords, groups: int, dtype: DType) -> Ste
 
 def _seen(made: KernelWords, groups: int, dtype: DType) -> Step:
     return step(("winograd_kernel", "seen", str(dtype)), made, groups)
-
-
-def check_step(made: CheckWords, dtype: DType, threads: int) -> Step:
-    """Prepare the check of all images, a few of them cut for threads to share."""
-    images = made.N * made.G
-    pieces = threads if images < FEW_IMAGES * threads else 1
-    made = made._replace(pieces=pieces)
-    return step(("winograd_check", "image", str(dtype)), made, images * pieces)
-
-
-def check_words(one: Picture, cut: Tiling) -> CheckWords:
-    """Tell the checks where inputs and outputs lie, and which elements may stray."""
-    problem = one.problem
-    h_axis, w_axis = tile_axes(problem)
-    read, inside = [], []
-    for axis in (h_axis, w_axis):
-        lo, hi = axis.reads(0, axis.out)
-        read.append((lo, hi))
-        inside.append((max(lo, axis.reach - 1 - axis.low), min(hi, axis.out - axis.low)))
-    if any(lo >= hi for lo, hi in inside):  # see `npconv.strays.frame`
-        inside = [(0, 0), (0, 0)]
-    if not one.is_there:
-        read = [(0, 0), (0, 0)]
-    return CheckWords(
-        one.x_at * cut.item, *in_bytes(problem, one.x, cut.item),
-        one.y_at * cut.item, *in_bytes(problem, one.y, cut.item),
-        problem.N, problem.G, problem.C, problem.K,
-        h_axis.size if one.is_there else 0, w_axis.size,
-        h_axis.out, w_axis.out, h_axis.low, w_axis.low,
-        *read[0], *read[1], *inside[0], *inside[1], h_axis.kernel, w_axis.kernel, 0, 0, 0, 1,
-    )  # fmt: skip
-
-
-def held_against(made: CheckWords, one: Picture, cut: Tiling) -> CheckWords:
-    """Tell the check of an image what the result of the whole problem holds."""
-    (h, w), whole = tile_axes(one.whole), one.whole
-    *_, of_row, of_pixel = in_bytes(whole, one.whole_x, cut.item)
-    return made._replace(
-        R=h.kernel, S=w.kernel, taps=whole.taps, tap=one.tap,
-        whole_at=one.whole_at * cut.item, of_row=of_row, of_pixel=of_pixel,
-        size_h=h.size if one.is_there else 0, size_w=w.size, out_h=h.out, out_w=w.out,
-        low_h=h.low, low_w=w.low, stride_h=h.stride, stride_w=w.stride,
-        dilation_h=h.dilation, dilation_w=w.dilation,
-        holes_h=h.input_dilation, holes_w=w.input_dilation,
-    )  # fmt: skip

@@ -206,6 +206,7 @@ class CheckWords(NamedTuple):
     of_range: int = 0
     closer: int = 0  # where in scratch is room for a sum for each pair of channels
     # The whole problem, whose result is held against what strays in a part of it.
+    held: int = 0  # the address of the kernel that does
     taps: int = 0
     tap: int = 0  # where behind the first one those of these R rows begin
     whole_at: int = 0

@@ -11,6 +11,8 @@ from numba.core import cgutils
 from npconv.compiled.kernels.memory import I64
 from npconv.compiled.registers import masks
 
+TOGETHER = 4  # sums that are formed side by side: one alone waits for itself
+
 
 @contextmanager
 def loop(b: Any, start: Any, stop: Any, step: int = 1) -> Iterator[Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from npconv.compiled.blocks import FIRST, FLAGS, SCRATCH, SECOND
 from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.lanes import Lanes
-from npconv.compiled.kernels.loops import repeated
+from npconv.compiled.kernels.loops import TOGETHER, repeated
 from npconv.compiled.kernels.memory import (
     I64,
     KINDS,
@@ -27,7 +27,6 @@ from npconv.compiled.winograd_words import CHECK
 
 # A little less than what `npconv.trust` allows: the rest is for roundings of these sums.
 ALLOWED = 7.6
-TOGETHER = 4  # sums that are formed side by side: one alone waits for itself
 
 
 def products(lanes: Lanes, dtype: str) -> Any:

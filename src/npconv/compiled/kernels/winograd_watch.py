@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 from npconv.compiled.blocks import FIRST, FLAGS
 from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.lanes import Lanes
-from npconv.compiled.kernels.loops import repeated
+from npconv.compiled.kernels.loops import TOGETHER, repeated
 from npconv.compiled.kernels.memory import I64, KINDS, emitted, get_int, store_shared
-from npconv.compiled.kernels.winograd_check import ALLOWED, holder
+from npconv.compiled.kernels.winograd_check import ALLOWED
+from npconv.compiled.kernels.winograd_held import holds
 from npconv.compiled.winograd_words import CHECK, WORDS
-
-TOGETHER = 4  # sums that are formed side by side: one alone waits for itself
 
 
 class Watch(NamedTuple):
@@ -100,7 +99,7 @@ def frame(lanes: Lanes) -> Watch:
 
     A note is a vector: what a pixel's channels have added to so far, each lane for itself.
     """
-    note, most, held = _note(lanes), _most(lanes), holder(lanes.dtype)
+    note, most = _note(lanes), _most(lanes)
     nbytes, count = lanes.nbytes, lanes.count
 
     @helper
@@ -140,7 +139,7 @@ def frame(lanes: Lanes) -> Watch:
         x = get_int(block, FIRST) + get_int(check, CHECK.whole_at)
         x += image * get_int(check, CHECK.x_image) + group * get_int(check, CHECK.x_group)
         needed = most(begun, (log - begun) // nbytes) / ALLOWED
-        if not held(check, x, weights(block, check, group), needed):
+        if not holds(check, x, weights(block, check, group), needed):
             store_shared(get_int(block, FLAGS), image, 1)
 
     return Watch(look, judge)
