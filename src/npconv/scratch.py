@@ -11,6 +11,8 @@ from numpy.typing import DTypeLike
 
 from npconv.problem import Array
 
+LINES = 128  # bytes of two lines of a cache, which are read together: arrays begin there
+
 
 class Scratch:
     """Hands out working arrays by role; the next tile gets the same memory again.

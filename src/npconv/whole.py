@@ -13,9 +13,10 @@ from typing import Any, Protocol, TypeGuard, cast
 import numpy as np
 
 from npconv.algorithms.protocol import Algorithm, DType
-from npconv.compiled.prepared import LINE, Prepared, Strides, address, strides_of
+from npconv.compiled.prepared import Prepared, Strides, address, strides_of
 from npconv.compiled.registers import SUMS
 from npconv.problem import Array, ConvProblem, Direction
+from npconv.scratch import LINES
 
 # Pieces of working memory kept for the next calls, and the largest of them.
 KEPT, KEPT_BYTES = 2, 8 * 2**20
@@ -160,7 +161,7 @@ class Runs:
             prepared = self._prepare(key, *map(strides_of, views), packed.shape)
         if not prepared:
             return False
-        lent = _memory.take(prepared.scratch + LINE)
+        lent = _memory.take(prepared.scratch + LINES)
         doubt = np.zeros(1, np.int64) if prepared.judges else None
         marks = address(flags if doubt is None else doubt)
         prepared.run(first, packed, out, bias, lent[1], marks)
@@ -177,7 +178,7 @@ class Runs:
             prepared = self._prepare(key, *map(strides_of, views))
         if not prepared:
             return False
-        lent = _memory.take(prepared.scratch + LINE)
+        lent = _memory.take(prepared.scratch + LINES)
         prepared.run(x, dy, dw, None, lent[1], address(flags))
         _memory.give(lent)
         return True
@@ -211,7 +212,7 @@ class _Memory:
                 return lent
         memory = np.empty(count, np.uint8)
         place = memory.__array_interface__["data"][0]
-        return memory, place + -place % LINE
+        return memory, place + -place % LINES
 
     def give(self, lent: tuple[Array, int]) -> None:
         """Take memory back, and keep a little of it."""

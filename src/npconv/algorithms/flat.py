@@ -20,12 +20,19 @@ than adding up.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 
+from npconv.algorithms.flat_bands import (
+    BAND_BYTES,
+    FEWEST,
+    Step,
+    held_by,
+    layout,
+    parts,
+    turns,
+    unit_of,
+)
 from npconv.algorithms.protocol import DType, why_no_sums
 from npconv.axis import Axis
 from npconv.cost import Cost, Packing
@@ -35,7 +42,6 @@ from npconv.flat import (
     clear_gaps,
     empty_flat,
     flat_grads,
-    lay,
     lay_out,
     most_flat,
     put_back,
@@ -48,13 +54,6 @@ from npconv.problem import Array, ConvProblem, Direction
 from npconv.products import matmul, matmul_workspace
 from npconv.scratch import Scratch
 from npconv.unstrided import convolutions, turned_kernel
-
-# What a band and its columns may take: half of the second-level cache of most machines. But a
-# band has so many outputs if there are, because BLAS lays out the kernel again for each, and
-# in the kernel's gradient its product is added to that of the bands before.
-BAND_BYTES = 2**20
-FEWEST = 512
-MOST_PHASES = 64  # of an input's gradient under a stride: each takes some calls
 
 
 class FlatColumns:
@@ -79,8 +78,8 @@ class FlatColumns:
         if not problem.products:  # a kernel may then be of any size, too large to lay out
             out[...] = 0 if bias is None else bias.reshape(*bias.shape, *(1,) * problem.rank)
             return
-        flat, step = _layout(problem, Direction.FORWARD, x.dtype)
-        for images, groups in _parts(problem, step):
+        flat, step = layout(problem, Direction.FORWARD, x.dtype)
+        for images, groups in parts(problem, step):
             some = x[images, groups]
             flat_x, added = _laid_out(flat, some, scratch), None
             if bias is not None:
@@ -107,8 +106,8 @@ class FlatColumns:
     def _add_up(
         self, problem: ConvProblem, dy: Array, w: Array, out: Array, scratch: Scratch
     ) -> None:
-        flat, step = _layout(problem, Direction.INPUT_GRAD, dy.dtype)
-        for images, groups in _parts(problem, step):
+        flat, step = layout(problem, Direction.INPUT_GRAD, dy.dtype)
+        for images, groups in parts(problem, step):
             lead = (images.stop - images.start, groups.stop - groups.start, problem.C)
             dx = empty_flat(flat, lead, scratch, dy.dtype)
             for clear in (False, True):
@@ -131,7 +130,7 @@ class FlatColumns:
         """Multiply the outputs' gradient, flat, with the columns; add up band after band."""
         if not problem.products:
             return
-        flat, step = _layout(problem, Direction.KERNEL_GRAD, x.dtype)
+        flat, step = layout(problem, Direction.KERNEL_GRAD, x.dtype)
         shape = (problem.G, problem.K, problem.C * problem.taps)
         place = as_matrices(out, shape, x.dtype)
         dw = scratch.array("sum", shape, x.dtype) if place is None else place
@@ -147,12 +146,12 @@ class FlatColumns:
         """Write each kernel as one row: ``(G, K, C*R*S)``.
 
         For the input's gradient it is turned round and reads dY, ``(G, C, K*R*S)``, where
-        `_turns` says so; else it stays as it is, ``(G, 1, K, C*R*S)``. Turned it meets zeros
+        `turns` says so; else it stays as it is, ``(G, 1, K, C*R*S)``. Turned it meets zeros
         of padding, too, which are no terms there: so it must be finite.
         """
         if direction is not Direction.INPUT_GRAD:
             return _as_rows(problem, w)
-        if not _turns(problem) or not (w.dtype.kind not in "fc" or np.isfinite(w).all()):
+        if not turns(problem) or not (w.dtype.kind not in "fc" or np.isfinite(w).all()):
             return _as_rows(problem, w)[:, np.newaxis]
         if problem.taps == 1:  # BLAS reads it either way
             return _as_rows(problem, w).swapaxes(1, 2)
@@ -175,11 +174,11 @@ class FlatColumns:
     ) -> Cost:
         """Count the flat images, the columns, and what a band writes before it is in place."""
         kernel = problem.G * problem.K * problem.C * problem.taps
-        turned = direction is Direction.INPUT_GRAD and _turns(whole or problem)
-        held = _held(problem, direction, dtype)
+        turned = direction is Direction.INPUT_GRAD and turns(whole or problem)
+        held = held_by(problem, direction, dtype)
         if turned:  # unless the kernel is not finite
             each = (part.problem for part, _ in convolutions(problem))
-            held = max([held, *(_held(part, Direction.FORWARD, dtype) for part in each)])
+            held = max([held, *(held_by(part, Direction.FORWARD, dtype) for part in each)])
         images, outputs = problem.N * problem.G, problem.pixels
         dx, y = problem.C * math.prod(map(most_flat, problem.axes)), problem.K * outputs
         columns = (problem.K if turned else problem.C) * problem.taps * outputs
@@ -193,7 +192,7 @@ class FlatColumns:
             moved += 4 * kernel
         bands_made = max(
             phases if turned else 1,
-            -(-images * columns // max(BAND_BYTES // dtype.itemsize, FEWEST * _unit(problem))),
+            -(-images * columns // max(BAND_BYTES // dtype.itemsize, FEWEST * unit_of(problem))),
         )
         if direction is not Direction.KERNEL_GRAD:  # BLAS reads, writes and reads it each time
             moved += 3 * kernel * max(problem.N, bands_made // max(1, problem.G))
@@ -216,64 +215,6 @@ def _runs(axis: Axis) -> int:
 
 
 # ---- bands -------------------------------------------------------------------------------
-
-
-class _Step(NamedTuple):
-    """How many images, groups, and rows of outputs are computed together."""
-
-    images: int
-    groups: int
-    rows: int
-
-
-@lru_cache(maxsize=128)
-def _layout(problem: ConvProblem, direction: Direction, dtype: DType) -> tuple[Flat, _Step]:
-    flat = lay(problem.axes)
-    return flat, _step(problem, flat, direction, dtype)
-
-
-def _step(problem: ConvProblem, flat: Flat, direction: Direction, dtype: DType) -> _Step:
-    room, unit = BAND_BYTES // dtype.itemsize, _unit(problem)
-    row, rows = flat.row, flat.out[0]
-    one = problem.C * flat.channel + unit * rows * row + _product(problem, direction)
-    several = room // one
-    if several:
-        groups = min(several, problem.G)
-        return _Step(several // groups if groups == problem.G else 1, groups, rows)
-    return _Step(1, 1, max(room // (unit * row), -(-FEWEST // row)))
-
-
-def _unit(problem: ConvProblem) -> int:
-    """Elements that one output takes: its column and itself, in every direction."""
-    return problem.C * problem.taps + problem.K
-
-
-def _product(problem: ConvProblem, direction: Direction) -> int:
-    """Elements of one product in the kernel's gradient, and of its sum over images."""
-    kernel = problem.K * problem.C * problem.taps
-    return 2 * kernel if direction is Direction.KERNEL_GRAD else 0
-
-
-def _held(problem: ConvProblem, direction: Direction, dtype: DType) -> int:
-    """Bound the elements that all this takes: `_step`, with bounds for what is laid out."""
-    first, *others = [most_flat(axis) for axis in problem.axes]
-    unit, room, image = _unit(problem), BAND_BYTES // dtype.itemsize, math.prod(others)
-    image *= problem.C * first + 1
-    # A band's rows are of one of the parts that a stride makes.
-    row = math.prod(-(-most_flat(axis) // axis.stride) for axis in problem.axes[1:])
-    product = _product(problem, direction)
-    one = image + unit * problem.axes[0].out * row + product
-    band = max(room, unit * min(row + FEWEST, row * problem.axes[0].out))
-    return min(problem.N * problem.G * one, max(room, image + band + product))
-
-
-def _parts(problem: ConvProblem, step: _Step) -> Iterator[tuple[slice, slice]]:
-    for g in range(0, problem.G, step.groups):
-        for n in range(0, problem.N, step.images):
-            yield (
-                slice(n, min(n + step.images, problem.N)),
-                slice(g, min(g + step.groups, problem.G)),
-            )
 
 
 def _as_rows(problem: ConvProblem, w: Array) -> Array:
@@ -359,7 +300,7 @@ def _add_back(
 def _sum_bands(
     problem: ConvProblem,
     flat: Flat,
-    step: _Step,
+    step: Step,
     x: Array,
     dy: Array,
     dw: Array,
@@ -367,7 +308,7 @@ def _sum_bands(
     scratch: Scratch,
 ) -> None:
     """Write the sum of all bands' products into ``dw (G, K, C*R*S)``, in a fixed order."""
-    for images, groups in _parts(problem, step):
+    for images, groups in parts(problem, step):
         some, sums = x[images, groups], dw[groups]
         flat_x = _laid_out(flat, some, scratch)
         for start, stop in bands(flat, step.rows):
@@ -386,16 +327,3 @@ def _sum_bands(
                 part.sum(axis=0, out=sums)
             else:
                 np.add(sums, part[0] if len(part) == 1 else part.sum(axis=0), out=sums)
-
-
-def _turns(problem: ConvProblem) -> bool:
-    """Whether the input's gradient turns the kernel round, and does not add up columns.
-
-    To turn an element takes as long as five copies to a column, or one addition. A turned kernel
-    reads a column for each input, or, under a stride, for as many as there are outputs, in phases.
-    """
-    K, C, outputs, inputs = problem.K, problem.C, problem.pixels, math.prod(problem.size)
-    phases = math.prod(axis.stride for axis in problem.axes)
-    columns, adding = (outputs, 20) if phases > 1 else (inputs, 9)
-    gains = problem.taps == 1 or 10 * K * C + 2 * K * columns < adding * C * outputs
-    return gains and phases <= MOST_PHASES

@@ -43,12 +43,9 @@ from npconv.algorithms.winograd_tiles import (
 from npconv.axis import Axis
 from npconv.cost import Cost, Packing
 from npconv.problem import Array, ConvProblem, Direction
-from npconv.scratch import Scratch
+from npconv.scratch import LINES, Scratch
 from npconv.strays import Strays, frame
 from npconv.tiled import APART, Chunk, back, channels_last, forth
-
-# Bytes of two cache lines, which are read together.
-PAIR_OF_LINES = 128
 
 
 class Winograd:
@@ -272,7 +269,7 @@ def _count(problem: ConvProblem, direction: Direction, dtype: DType) -> _Count:
     images = problem.N * problem.G
     inputs, outputs = again_in * images * problem.C, again_out * images * problem.K
     # A few channels of a position take as long as whole lines of the cache do.
-    line = PAIR_OF_LINES // dtype.itemsize
+    line = LINES // dtype.itemsize
     lines = again_in * images * max(problem.C, line) + again_out * images * max(problem.K, line)
     kernels = problem.G * problem.K * problem.C
     made = problem.N * again_in * again_out * math.prod(pieces)

@@ -6,8 +6,8 @@ import math
 
 from npconv.compiled.direct import layout
 from npconv.compiled.direct_phases import share_seen
-from npconv.compiled.prepared import LINE
 from npconv.problem import ConvProblem
+from npconv.scratch import LINES
 
 WAITING = {1: 1, 2: 1}  # rows that could be computed while blocks of so many rows wait
 
@@ -15,7 +15,7 @@ WAITING = {1: 1, 2: 1}  # rows that could be computed while blocks of so many ro
 def workspace(problem: ConvProblem, itemsize: int) -> int:
     """Bound the bytes one thread works in, however arrays lie."""
     each = (layout(problem, itemsize, as_it_lies=lies) for lies in (False, True))
-    return max(how.worker_numbers for how in each) * itemsize + LINE
+    return max(how.worker_numbers for how in each) * itemsize + LINES
 
 
 def counts(problem: ConvProblem, itemsize: int) -> tuple[int, int]:

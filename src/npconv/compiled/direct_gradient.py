@@ -11,9 +11,10 @@ from npconv.compiled import direct, direct_words, partial_sums
 from npconv.compiled.blocks import FIRST, SECOND
 from npconv.compiled.direct import NUMBERS, Layout, Pieces
 from npconv.compiled.phases import phases
-from npconv.compiled.prepared import LINE, Prepared, Strides, step
+from npconv.compiled.prepared import Prepared, Strides, step
 from npconv.compiled.registers import sum_bytes, vector_bytes
 from npconv.problem import ConvProblem
+from npconv.scratch import LINES
 
 # Outputs of a band: with their gradients, transposed, they stay in the first cache.
 OUTPUTS = 96
@@ -158,10 +159,10 @@ def prepare(
 def workspace(problem: ConvProblem, itemsize: int, threads: int) -> int:
     """Bound the bytes that threads work in, however arrays lie."""
     if not math.prod((problem.C, problem.taps, problem.pixels)):
-        return LINE
+        return LINES
     ways = [layout(problem, itemsize, threads, as_it_lies=lies) for lies in (False, True)]
     sums = max(partial_sums.nbytes(problem, itemsize, how.streams) for how in ways)
-    return threads * (max(how.worker_numbers for how in ways) * itemsize + LINE) + sums
+    return threads * (max(how.worker_numbers for how in ways) * itemsize + LINES) + sums
 
 
 def counts(problem: ConvProblem, itemsize: int) -> tuple[int, int]:

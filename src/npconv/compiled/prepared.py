@@ -17,9 +17,8 @@ import numpy as np
 from npconv.compiled.machine_code import address_of
 from npconv.compiled.team import data_offset, team
 from npconv.problem import Array
-from npconv.scratch import Scratch
+from npconv.scratch import LINES, Scratch
 
-LINE = 128  # bytes of two cache lines, which are read together: working memory begins there
 FINITE_PART = 2**16  # numbers that a thread looks at in one go
 
 _word_at = ctypes.c_size_t.from_address
@@ -133,9 +132,9 @@ def run(
     flags: Array | None = None,
 ) -> None:
     """Run on arrays, with working memory from ``scratch``."""
-    memory = scratch.array("compiled", (prepared.scratch + LINE,), np.uint8)
+    memory = scratch.array("compiled", (prepared.scratch + LINES,), np.uint8)
     begin = address(memory)
-    prepared.run(first, second, out, bias, begin + -begin % LINE, address(flags))
+    prepared.run(first, second, out, bias, begin + -begin % LINES, address(flags))
 
 
 def is_finite(array: Array, threads: int) -> bool:
