@@ -123,13 +123,13 @@ def test_both_kinds_of_a_function_that_is_called_are_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A function of integers and of floats is two to LLVM, of libraries of one name to Numba."""
-    from numba import njit
+    from npconv.compiled.front_end import helper
 
     from npconv.compiled.kernels.memory import get_int, put_int, setter
 
     put_float = setter("float64")
 
-    @njit
+    @helper
     def twice(number: Any) -> Any:
         return number + number
 
