@@ -124,7 +124,6 @@ def test_both_kinds_of_a_function_that_is_called_are_there(
 ) -> None:
     """A function of integers and of floats is two to LLVM, of libraries of one name to Numba."""
     from npconv.compiled.front_end import helper
-
     from npconv.compiled.kernels.memory import get_int, put_int, setter
 
     put_float = setter("float64")
