@@ -14,18 +14,18 @@ from npconv.compiled.bands import Band, band
 from npconv.compiled.direct_phases import find
 from npconv.compiled.kernels.words import DEPTH
 from npconv.compiled.phases import Phase, phases
-from npconv.compiled.registers import HEIGHTS, accumulators, vector_bytes
+from npconv.compiled.registers import HEIGHTS, TILE_BYTES, accumulators, vector_bytes
 from npconv.phases import AxisPhase
 from npconv.problem import ConvProblem
 
 # Outputs of a band: so many that what they share is read seldom, so few that it stays in the
 # cache. Numbers of a band, likewise.
 OUTPUTS, NUMBERS = {"broadcast": 168, "shifted": 480}, 2**17
-# Bytes of a shifted tile's row at least: where blocks are narrower, those that share lines of
-# the result are written one after the other, before the lines leave the cache.
-TILE_BYTES = 192
 ROWS_A_SHARED = 3  # of a band, for each row of inputs that it shares with the next one
 CHANNELS_A_PART = 48  # or a band is read from the image too often
+# Output channels for which it is worth copying together what a shifted tile reads of an image;
+# and bytes of that at most, which leave half of the first cache to the kernel and the result.
+CHANNELS_A_TILE, COPIED_BYTES = 32, 2**14
 
 
 class Pieces(NamedTuple):
@@ -102,9 +102,25 @@ class Layout(NamedTuple):
 
     @property
     def piece_numbers(self) -> int:
-        """Bound the numbers of a kernel's piece, where it is packed while it is read."""
+        """Bound the numbers of a kernel's piece, or of what a shifted tile reads for a piece."""
         width = max((width for _, width in self.blocks), default=0)
-        return whole_lines(DEPTH * width) if self.once else 0
+        if self.packs_tiles:
+            width = self.block_vectors * self.lanes
+        return whole_lines(DEPTH * width) if self.packs_tiles or self.once else 0
+
+    @property
+    def packs_tiles(self) -> bool:
+        """Whether what a tile reads is copied together, into the first cache.
+
+        There its vectors begin with a line, and no two lines push each other out.
+        """
+        channels = sum(width for _, width in self.blocks)
+        terms = max((self.terms(p) for p in self.pieces), default=0)
+        return (
+            self.mode == "shifted"
+            and channels >= CHANNELS_A_TILE * self.chunks
+            and min(terms, DEPTH) * TILE_BYTES <= COPIED_BYTES
+        )
 
     @property
     def parts(self) -> int:

@@ -7,13 +7,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from npconv.compiled.direct import TILE_BYTES, Layout, Pieces, flattened, layout, together
+from npconv.compiled.direct import Layout, Pieces, flattened, layout, together
 from npconv.compiled.direct_kernel import RawKernel, in_order, sources
 from npconv.compiled.direct_phases import rows_seen
 from npconv.compiled.kernels.words import DEPTH
 from npconv.compiled.phases import RANK, axes_of
 from npconv.compiled.prepared import Prepared, Strides, address, step
-from npconv.compiled.registers import CACHE_LINE, SUMS, sum_bytes
+from npconv.compiled.registers import CACHE_LINE, SUMS, TILE_BYTES, sum_bytes
 from npconv.problem import Array, ConvProblem
 
 WORKER_WORD = 4  # of those that `words` makes
@@ -75,7 +75,9 @@ def words(
 ) -> tuple[list[int], list[Array]]:  # fmt: skip
     """Make the words of a block (see `npconv.compiled.kernels.words`), and their tables."""
     itemsize, blocks = sum_bytes(dtype), np.array(how.blocks, np.int64).ravel()
-    rows, kept, packed = [], [blocks], 0
+    bases = np.arange(how.block_vectors) * how.lanes
+    steps = np.arange(DEPTH) * how.block_vectors * how.lanes
+    rows, kept, packed = [], [blocks, bases, steps], 0
     for piece, count in zip(how.pieces, together(how.pieces), strict=True):
         can = dtype not in SUMS and reads_in_place(problem, how, piece, x, itemsize)
         row, tables = _phase_words(how, piece, x if can else None, _spatial(y), packed)
@@ -92,6 +94,7 @@ def words(
         *x[:3], *_spatial(x), *(axis.size for axis in axes_of(problem)),
         *y[:3], how.block_vectors, (how.worker_numbers - how.piece_numbers) * itemsize,
         *(w if raw is None else raw.rows),
+        *(each.ctypes.data if how.packs_tiles else 0 for each in (bases, steps)),
     ], [table, *kept]  # fmt: skip
 
 

@@ -12,6 +12,9 @@ SUMS = {"float16": "float32", "bfloat16": "float32", "int64": "float64"}
 
 # Bytes of a line of the cache, as its sets and prefetches see it.
 CACHE_LINE = 64
+# Bytes of a shifted tile's row at least: where blocks are narrower, those that share lines of
+# the result are written one after the other, before the lines leave the cache.
+TILE_BYTES = 192
 # Rows of the blocks of sums whose vectors run along an image.
 HEIGHTS = (8, 6, 4, 3, 2, 1)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from npconv.compiled.blocks import BIAS, FIRST, FLAGS, OUT, SCRATCH, SECOND
 from npconv.compiled.front_end import helper
+from npconv.compiled.kernels.direct_terms import packed_terms
 from npconv.compiled.kernels.gather import gather_for, place
 from npconv.compiled.kernels.memory import (
     fetch_early,
@@ -58,6 +59,8 @@ from npconv.compiled.kernels.words import (
     SOURCES,
     TERM_OFFSETS,
     TERMS,
+    TILE_BASES,
+    TILE_STEPS,
     TOGETHER,
     W_GROUP,
     W_ROW,
@@ -280,6 +283,7 @@ def _shifted_sums(v: Vectors) -> Callable[..., None]:
     L, item = v.lanes, v.itemsize
     fill: Any = helper(shifted_tile(v))
     write: Any = helper(_write_rows(v))
+    pack: Any = helper(packed_terms(v))
     add, get, is_same = row_add(v), getter(v.dtype), v.outside.dtype == v.dtype
 
     def sums(
@@ -313,6 +317,11 @@ def _shifted_sums(v: Vectors) -> Callable[..., None]:
             for piece_of in range(begin, max(high, begin + 1), depth):
                 t = max(low, piece_of)
                 some = min(piece_of + depth, high) - t
+                read, starts, from_start = band, at_j, steps
+                if in_place and get_int(phase, IN_PLACE) and get_int(block, TILE_BASES):
+                    read, starts = piece, get_int(block, TILE_BASES)
+                    from_start = get_int(block, TILE_STEPS) - 8 * t
+                    pack(piece, most, band, at_j, vectors, steps + 8 * t, some)
                 for b in range(first, stop):
                     start, height = get_int(blocks, 2 * b), get_int(blocks, 2 * b + 1)
                     packed = w + item * (start * T + t * height)
@@ -321,7 +330,10 @@ def _shifted_sums(v: Vectors) -> Callable[..., None]:
                         if b + 1 < stop:
                             following = to + item * height * apart
                             call_rows(following, item * apart, height, item * vectors * L)
-                        fill(band, at_j, steps, packed, to, apart, vectors, low, t, some, height)
+                        fill(
+                            read, starts, from_start, packed, to, apart, vectors,
+                            low, t, some, height,
+                        )  # fmt: skip
                         # The bias is added while they are hot.
                         for k in range(height if bias and t + some == high else 0):
                             here = to + item * k * apart
