@@ -9,14 +9,13 @@ does none of that: all is optimised once, when it is together, in half the time.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cached_property
 from typing import Any, cast
 
 from llvmlite import binding
 from numba.core import codegen, cpu, dispatcher, types
 from numba.core.registry import CPUTarget
 from numba.core.target_extension import CPU, dispatcher_registry, jit_registry, target_registry
-from numba.core.typing.context import Context
 
 TARGET = "npconv"
 # Nobody is there to catch an exception, and nothing is allocated.
@@ -91,23 +90,11 @@ class _Context(cpu.CPUContext):
 
 
 class _Target(CPUTarget):
-    @property
-    def typing_context(self) -> Any:
-        return _typing()
+    """The processor, with a context that lasts as long as the functions compiled for it."""
 
-    @property
+    @cached_property
     def target_context(self) -> Any:
-        return _context()
-
-
-@cache
-def _typing() -> Any:
-    return cast(Any, Context)()
-
-
-@cache
-def _context() -> Any:
-    return cast(Any, _Context)(_typing(), TARGET)
+        return cast(Any, _Context)(self.typing_context, TARGET)
 
 
 class _Helper(dispatcher.Dispatcher):

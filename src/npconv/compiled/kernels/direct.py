@@ -15,7 +15,7 @@ from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.direct_terms import packed_terms
 from npconv.compiled.kernels.gather import gather_for, place
 from npconv.compiled.kernels.memory import (
-    fetch_early,
+    call_lines,
     fetch_to_write,
     get_int,
     getter,
@@ -166,6 +166,7 @@ def _broadcast_sums(v: Vectors) -> Callable[..., None]:
             start, width = get_int(blocks, 2 * b), get_int(blocks, 2 * b + 1)
             for t in range(0, T, DEPTH):
                 packed, depth = w + item * (start * T + t * width), min(DEPTH, T - t)
+                ahead = 0 if get_int(phase, SOURCES) else packed + item * depth * width
                 if get_int(phase, SOURCES):
                     pack(block, phase, w, piece, start, width, t, depth)
                     packed = piece
@@ -174,7 +175,10 @@ def _broadcast_sums(v: Vectors) -> Callable[..., None]:
                     elif b + 1 < stop:
                         after = get_int(blocks, 2 * b + 2), get_int(blocks, 2 * b + 3)
                         call(block, phase, w, after[0], after[1], 0, min(DEPTH, T))
-                fill(band, bases, steps + 8 * t, packed, tile, rows * columns, depth, width, t)
+                fill(
+                    band, bases, steps + 8 * t, packed, tile, rows * columns,
+                    depth, width, t, ahead,
+                )  # fmt: skip
             if not T:
                 zero(tile, rows * columns * width)
             write(block, phase, tile, bias, y, start, width, rows, columns)
@@ -216,24 +220,17 @@ def _call_piece(v: Vectors) -> Callable[..., None]:
         w += size * start * apart
         if abs(step) > 1 and apart == 1:
             for t in range(first, first + depth):
-                call_line(w + size * get_int(sources, t), size * rows)
+                call_lines(w + size * get_int(sources, t), size * rows)
             return
         t = first
         while t < first + depth:
             some = min(run - t % run, first + depth - t)
             source = w + size * (get_int(sources, t) - (0 if step > 0 else some - 1))
             for i in range(rows):
-                call_line(source + size * i * apart, size * some)
+                call_lines(source + size * i * apart, size * some)
             t += some
 
     return call
-
-
-@helper
-def call_line(address: int, nbytes: int) -> Any:
-    """Call the lines of so many bytes into the second cache."""
-    for line in range(address // CACHE_LINE, (address + nbytes - 1) // CACHE_LINE + 1):
-        fetch_early(line * CACHE_LINE)
 
 
 def _write_columns(v: Vectors) -> Callable[..., None]:

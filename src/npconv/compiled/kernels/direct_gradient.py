@@ -181,7 +181,7 @@ def _multiply(v: Vectors) -> Callable[..., None]:
             turn(block, phase, dy, panel, start, width, rows, columns)
             for t in range(0, terms, some):
                 count, offsets = min(some, terms - t), get_int(phase, TERM_OFFSETS) + 8 * t
-                fill(band, offsets, steps, panel, tile, count, rows * columns, width, onto)
+                fill(band, offsets, steps, panel, tile, count, rows * columns, width, onto, 0)
                 if single:
                     write(block, g, channel * taps + t, count, start, width, tile)
             tile += item * terms * width

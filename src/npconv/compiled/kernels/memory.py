@@ -12,6 +12,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from npconv.compiled.front_end import helper
+from npconv.compiled.registers import CACHE_LINE
+
 I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 FLOAT, DOUBLE = ir.FloatType(), ir.DoubleType()
 KINDS: dict[str, tuple[Any, Any]] = {
@@ -133,6 +136,13 @@ def _fetch_to_write(builder: Any, address: Any) -> None:
 fetch, fetch_early, fetch_to_write = (
     emitted(emit, 1) for emit in (_fetch, _fetch_early, _fetch_to_write)
 )
+
+
+@helper
+def call_lines(address: int, nbytes: int) -> Any:
+    """Call the lines of so many bytes into the second cache."""
+    for line in range(address // CACHE_LINE, (address + nbytes - 1) // CACHE_LINE + 1):
+        fetch_early(line * CACHE_LINE)
 
 
 def _pause(builder: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.blocks_of_sums import broadcast_block, shifted_block
+from npconv.compiled.kernels.memory import call_lines
 from npconv.compiled.kernels.rows import row_fill
 from npconv.compiled.kernels.vectors import Vectors
 from npconv.compiled.kernels.words import DEPTH
@@ -89,7 +90,10 @@ def _across(v: Vectors, blocks: dict[int, Any], rows: int) -> Callable[..., None
 
 
 def broadcast_tile(v: Vectors) -> Callable[..., None]:
-    """Fill a tile with blocks of as many rows as registers hold; fewer for the last ones."""
+    """Fill a tile with blocks of as many rows as registers hold; fewer for the last ones.
+
+    As much of the packed factor as it reads is called beforehand from ``ahead`` on, unless 0.
+    """
     L, item = v.lanes, v.itemsize
     held = accumulators()
     blocks = [
@@ -103,17 +107,17 @@ def broadcast_tile(v: Vectors) -> Callable[..., None]:
 
     def fill(
         band: int, bases: int, steps: int, packed: int, tile: int,
-        pixels: int, depth: int, width: int, onto: int,
+        pixels: int, depth: int, width: int, onto: int, ahead: int,
     ) -> None:  # fmt: skip
         row = item * width
         if width == 4 * L:
-            walk_four(band, bases, steps, packed, tile, pixels, depth, row, onto)
+            walk_four(band, bases, steps, packed, tile, pixels, depth, row, onto, ahead)
         elif width == 3 * L:
-            walk_three(band, bases, steps, packed, tile, pixels, depth, row, onto)
+            walk_three(band, bases, steps, packed, tile, pixels, depth, row, onto, ahead)
         elif width == 2 * L:
-            walk_two(band, bases, steps, packed, tile, pixels, depth, row, onto)
+            walk_two(band, bases, steps, packed, tile, pixels, depth, row, onto, ahead)
         else:
-            walk_one(band, bases, steps, packed, tile, pixels, depth, row, onto)
+            walk_one(band, bases, steps, packed, tile, pixels, depth, row, onto, ahead)
 
     return fill
 
@@ -124,10 +128,12 @@ def _walk(v: Vectors, blocks: dict[int, Any]) -> Callable[..., None]:
 
     def walk(
         band: int, bases: int, steps: int, packed: int, tile: int,
-        pixels: int, depth: int, row: int, onto: int,
+        pixels: int, depth: int, row: int, onto: int, ahead: int,
     ) -> None:  # fmt: skip
-        i = 0
+        i, share = 0, depth * row * most // pixels if ahead else 0
         while pixels - i >= most:
+            call_lines(ahead, share)
+            ahead += share
             many(band, bases + 8 * i, steps, packed, tile + i * row, depth, onto)
             i += most
         if pixels - i >= 4:
