@@ -13,6 +13,7 @@ from npconv.compiled.direct import bands_of, blocks_of, layout, together
 from npconv.compiled.direct_kernel import _runs
 from npconv.compiled.direct_packing import packs_as_it_reads
 from npconv.compiled.direct_phases import share_seen
+from npconv.compiled.direct_words import reads_in_place
 from npconv.compiled.registers import accumulators, sum_bytes
 from npconv.problem import ConvProblem
 
@@ -214,3 +215,31 @@ def test_a_kernels_gradient_gathers_once_for_several_blocks(dtype: str) -> None:
         with npconv.settings(threads=threads):
             found = npconv.conv_kernel_grad(dy, seen, w, algorithm="direct", **options)
         np.testing.assert_array_equal(found, exact)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("begin", [0, 1, 6])
+def test_what_a_tile_reads_is_copied_together_wherever_it_begins(begin: int, dtype: str) -> None:
+    x, w, rng = (2, 40, 1184), (70, 40, 1), np.random.default_rng(0)
+    for direction, first in (("forward", x), ("input_grad", (2, 70, 1184))):
+        problem = ConvProblem.of(x, w)
+        posed = problem if direction == "forward" else problem.turned
+        kernel = rng.integers(-3, 4, w).astype(dtype)
+        a = rng.integers(-3, 4, (*first[:2], 1192)).astype(dtype)[:, :, begin : begin + 1184]
+        told: dict[str, Any] = {"direction": direction, "dtype": dtype}
+        expected = npconv.plan_conv(x, w, algorithm="im2col", **told)(a, kernel)
+        for threads in (1, 3):
+            how = layout(posed, sum_bytes(dtype), threads, as_it_lies=True)
+            strides = tuple(stride // a.itemsize for stride in (a.strides[0], 0, *a.strides[1:]))
+            assert how.packs_tiles
+            assert all(reads_in_place(posed, how, p, strides, a.itemsize) for p in how.pieces)
+            with npconv.settings(threads=threads):
+                plan = npconv.plan_conv(x, w, algorithm="direct", **told)
+                np.testing.assert_array_equal(plan(a, plan.pack(kernel)), expected)
+
+
+def test_many_terms_are_read_where_they_lie() -> None:
+    """A copy of them would take all of the first cache."""
+    for C, copied in ((40, True), (85, True), (86, False), (300, False)):
+        assert layout(ConvProblem.of((1, C, 1184), (64, C, 1)), 4).packs_tiles is copied
+    assert not layout(ConvProblem.of((1, 40, 1184), (24, 40, 1)), 4).packs_tiles
