@@ -77,7 +77,7 @@ class _Fields(NamedTuple):
     direction: Direction
     numbers: Numbers
     settings: Settings
-    candidates: tuple[Candidate, ...]
+    packed: bool
     best: Candidate
     direct: Choice | None = None
     strays: Strays | None = None
@@ -91,6 +91,12 @@ class Choice(_Fields):
     image or the whole kernel gradient, because of ``strays``. Direct summation has none.
     ``runs`` is there where the compiled engine computes the problem whole.
     """
+
+    @cached_property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """All algorithms' answers: who names one has the others asked only to be told of them."""
+        what = self.problem, self.direction, self.numbers, self.settings
+        return _ask_all(*what, packed=self.packed)
 
     @property
     def error_growth(self) -> float:
@@ -169,18 +175,18 @@ def choose(
     if name != "auto":  # who asks for an algorithm asks for its engine
         settings = settings._replace(engine=REGISTRY[name].engine)
     what = problem, direction, numbers, settings
-    candidates = tuple(_ask(each, *what, packed=packed) for each in REGISTRY)
     if name != "auto":
-        best = next(candidate for candidate in candidates if candidate.name == name)
+        best = _ask(name, *what, packed=packed)
         if best.refusal:
             raise UnsupportedError(f"algorithm={name!r} cannot serve here: {best.refusal}")
     else:
+        candidates = _ask_all(*what, packed=packed)
         able = [candidate for candidate in candidates if not candidate.refusal]
         if not able:
             raise UnsupportedError(_nobody(candidates, problem))
         best = min(able, key=lambda candidate: candidate.time)
         _refuse_endless_loops(best, candidates, problem)
-    made = Choice(problem, direction, numbers, settings, candidates, best)
+    made = Choice(*what, packed, best)
     made = made._replace(runs=_runs(made))
     if best.algorithm.direct:
         return made
@@ -224,6 +230,18 @@ def _direct(
     """Choose among direct summations, for one image where images are independent."""
     part = problem if direction is Direction.KERNEL_GRAD else problem.one_image
     return choose(part, direction, numbers, settings._replace(accuracy="strict"))
+
+
+def _ask_all(
+    problem: ConvProblem,
+    direction: Direction,
+    numbers: Numbers,
+    settings: Settings,
+    *,
+    packed: bool,
+) -> tuple[Candidate, ...]:
+    what = problem, direction, numbers, settings
+    return tuple(_ask(each, *what, packed=packed) for each in REGISTRY)
 
 
 @lru_cache(maxsize=4096)  # a forced name and each of its rivals ask the same
