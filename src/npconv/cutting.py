@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 
 from npconv.algorithms.protocol import Algorithm
 from npconv.cost import seconds
@@ -54,42 +55,47 @@ def find_cut(
         if not algorithm.direct and shared == positions[0]:  # transforms take tiles whole
             most[shared] = -(-most[shared] // TILE) * TILE
 
-    def bytes_of(cut: list[int]) -> int:
+    @cache
+    def bytes_of(*cut: int) -> int:
         return tile_bytes(algorithm, problem, direction, numbers, _cut(cut))
 
     def grow(i: int, limit: int) -> bool:
         """Raise number i of the cut as far as it fits; say whether that is all of it."""
-        fitting = _largest(most[i], lambda n: bytes_of([*cut[:i], n, *cut[i + 1 :]]) <= limit)
+        fitting = _largest(most[i], lambda n: bytes_of(*cut[:i], n, *cut[i + 1 :]) <= limit)
         cut[i] = max(cut[i], fitting)
         if cut[i]:  # make the pieces about equal
             cut[i] = -(-most[i] // -(-most[i] // cut[i])) if most[i] else cut[i]
         return cut[i] >= most[i]
 
     smallest = _numbers(_smallest(problem, direction))
-    cut = list(smallest)
-    if bytes_of(cut) <= limit:
+    # A transformed kernel is larger than it was, and each thread may have one of its own.
+    half = limit // 2 if algorithm.direct else min(limit // 2, TRANSFORMED_BYTES)
+    small = min(limit, CACHE_BYTES)
+    if bytes_of(*most) <= min(half, small):  # as nearly always: there is nothing to look for
+        cut, fits = list(most), True
+    else:
+        cut = list(smallest)
+        if bytes_of(*cut) > limit:
+            return None, bytes_of(*cut)
         # Channels first, as every band needs them all, but leave half of the room to bands;
-        # then whole rows before many rows; `all` stops at the first axis that is cut. A
-        # transformed kernel is larger than it was, and each thread may have one of its own.
-        half = limit // 2 if algorithm.direct else min(limit // 2, TRANSFORMED_BYTES)
+        # then whole rows before many rows; `all` stops at the first axis that is cut.
         channels_whole = grow(K, half) and grow(C, half)
-        room = min(limit, bytes_of(cut) + ROOM_BYTES)
+        room = min(limit, bytes_of(*cut) + ROOM_BYTES)
         fits = all(grow(i, room) for i in reversed(positions)) and channels_whole
-        small = min(limit, CACHE_BYTES)
-        if fits and grow(groups, room if algorithm.bands else small) and parts == 1:
-            # Every further image takes the same again, so there is no need to search.
-            one, two = bytes_of(cut), bytes_of([2, *cut[1:]])
-            cut[images] = 1 + max(0, small - one) // max(two - one, 1)
-            if direction is not Direction.KERNEL_GRAD:
-                more = _seconds(algorithm, problem, direction, numbers, images=2) - time
-                cut[images] = max(1, min(cut[images], int(MOST_SECONDS / max(more, 1e-9))))
-        while bytes_of(cut) > limit:
-            # Equal pieces are smaller than what was seen to fit, but what works through bands
-            # of its own may need more for them.
-            i = max(range(K, len(cut)), key=lambda i: cut[i] - smallest[i])
-            cut[images], cut[i] = 1, smallest[i] + (cut[i] - smallest[i]) // 2
-        return _cut(cut), bytes_of(cut)
-    return None, bytes_of(cut)
+        fits = fits and grow(groups, room if algorithm.bands else small)
+    if fits and parts == 1:
+        # Every further image takes the same again, so there is no need to search.
+        one, two = bytes_of(*cut), bytes_of(2, *cut[1:])
+        cut[images] = 1 + max(0, small - one) // max(two - one, 1)
+        if direction is not Direction.KERNEL_GRAD:
+            more = _seconds(algorithm, problem, direction, numbers, images=2) - time
+            cut[images] = max(1, min(cut[images], int(MOST_SECONDS / max(more, 1e-9))))
+    while bytes_of(*cut) > limit:
+        # Equal pieces are smaller than what was seen to fit, but what works through bands
+        # of its own may need more for them.
+        i = max(range(K, len(cut)), key=lambda i: cut[i] - smallest[i])
+        cut[images], cut[i] = 1, smallest[i] + (cut[i] - smallest[i]) // 2
+    return _cut(cut), bytes_of(*cut)
 
 
 def _seconds(
@@ -202,7 +208,7 @@ def _numbers(cut: Cut) -> list[int]:
     return [cut.images, cut.groups, cut.K, cut.C, *cut.positions]
 
 
-def _cut(numbers: list[int]) -> Cut:
+def _cut(numbers: Sequence[int]) -> Cut:
     images, groups, K, C, *positions = numbers
     return Cut(images, groups, K, C, tuple(positions))
 
