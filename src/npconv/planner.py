@@ -8,6 +8,7 @@ choice is the same every time and for every batch.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, cast
 
@@ -180,10 +181,11 @@ def choose(
         if best.refusal:
             raise UnsupportedError(f"algorithm={name!r} cannot serve here: {best.refusal}")
     else:
-        candidates = _ask_all(*what, packed=packed)
+        serving = [each for each in REGISTRY if not _refusal(each, *what)]
+        candidates = [_ask(each, *what, packed=packed) for each in serving]
         able = [candidate for candidate in candidates if not candidate.refusal]
         if not able:
-            raise UnsupportedError(_nobody(candidates, problem))
+            raise UnsupportedError(_nobody(_ask_all(*what, packed=packed), problem))
         best = min(able, key=lambda candidate: candidate.time)
         _refuse_endless_loops(best, candidates, problem)
     made = Choice(*what, packed, best)
@@ -244,6 +246,23 @@ def _ask_all(
     return tuple(_ask(each, *what, packed=packed) for each in REGISTRY)
 
 
+def _refusal(
+    name: str,
+    problem: ConvProblem,
+    direction: Direction,
+    numbers: Numbers,
+    settings: Settings,
+) -> str | None:
+    """Say why an algorithm does not serve, however much workspace there is."""
+    algorithm = REGISTRY[name]
+    refusal = algorithm.why_not(padded_problem(problem), direction, numbers.accumulator)
+    if not refusal and algorithm.engine == "compiled" != settings.engine:
+        refusal = f"it is of the compiled engine, and engine={settings.engine!r} is in force"
+    if not refusal and settings.accuracy == "strict" and not algorithm.direct:
+        refusal = "accuracy='strict' admits direct summation only"
+    return refusal
+
+
 @lru_cache(maxsize=4096)  # a forced name and each of its rivals ask the same
 def _ask(
     name: str,
@@ -257,12 +276,8 @@ def _ask(
     algorithm, dtype = REGISTRY[name], numbers.accumulator
     inner = padded_problem(problem)  # padding modes are execute's
     cost = algorithm.cost(inner, direction, dtype)
-    refusal = algorithm.why_not(inner, direction, dtype)
+    refusal = _refusal(name, problem, direction, numbers, settings)
     cut, workspace, too_large = None, cost.workspace, False
-    if not refusal and algorithm.engine == "compiled" != settings.engine:
-        refusal = f"it is of the compiled engine, and engine={settings.engine!r} is in force"
-    if not refusal and settings.accuracy == "strict" and not algorithm.direct:
-        refusal = "accuracy='strict' admits direct summation only"
     if not refusal:
         cut, workspace = find_cut(algorithm, problem, direction, numbers, settings.workspace_limit)
         too_large = cut is None
@@ -358,7 +373,7 @@ def _numbers_of(problem: ConvProblem) -> int:
 
 
 def _refuse_endless_loops(
-    best: Candidate, candidates: tuple[Candidate, ...], problem: ConvProblem
+    best: Candidate, candidates: Sequence[Candidate], problem: ConvProblem
 ) -> None:
     others = [c.workspace for c in candidates if c.too_large]
     if best.name == "naive" and problem.products > NAIVE_PRODUCTS and others:
