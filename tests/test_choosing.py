@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import npconv
-from npconv import execute
+from npconv import execute, planner
+from npconv.algorithms import REGISTRY
 from npconv.errors import ConvError, DTypeError, ShapeError, UnsupportedError
 from npconv.options import is_plain
 
@@ -124,3 +125,27 @@ def test_a_bias_gradient_does_not_depend_on_groups() -> None:
     assert one.bias is not None
     assert each.bias is not None
     assert one.bias.tobytes() == each.bias.tobytes()
+
+
+def test_only_algorithms_that_can_serve_are_asked_for_their_costs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, ask = [], planner._ask
+
+    def counted(name: str, *what: Any, **how: Any) -> Any:
+        asked.append(name)
+        return ask(name, *what, **how)
+
+    monkeypatch.setattr(planner, "_ask", counted)
+    shapes = (2, 3, 41, 43), (5, 3, 3, 3)  # nobody else's: choices are remembered
+    plan = npconv.plan_conv(*shapes, algorithm="im2col")
+    assert set(asked) == {"im2col"}
+    assert all(name in str(plan) for name in REGISTRY)
+    assert set(asked) == set(REGISTRY)
+    asked.clear()
+    with npconv.settings(engine="numpy", accuracy="strict"):
+        npconv.plan_conv(*shapes)
+    assert set(asked) == {
+        name for name, each in REGISTRY.items()
+        if each.direct and each.engine == "numpy" and name != "slices"
+    }  # fmt: skip

@@ -65,7 +65,7 @@ class _Library(codegen.CPUCodeLibrary):
         ll_module.data_layout = self._codegen._data_layout
 
     def finalize(self) -> None:
-        self._finalized = True
+        self._finalized = True  # neither linked, which `_linked` does, nor made machine code
 
 
 class _Codegen(codegen.JITCPUCodegen):
