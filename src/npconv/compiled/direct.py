@@ -103,10 +103,10 @@ class Layout(NamedTuple):
     @property
     def piece_numbers(self) -> int:
         """Bound the numbers of a kernel's piece, or of what a shifted tile reads for a piece."""
-        width = max((width for _, width in self.blocks), default=0)
         if self.packs_tiles:
-            width = self.block_vectors * self.lanes
-        return whole_lines(DEPTH * width) if self.packs_tiles or self.once else 0
+            return whole_lines(DEPTH * self.block_vectors * self.lanes)
+        width = max((width for _, width in self.blocks), default=0)
+        return whole_lines(DEPTH * width) if self.once else 0
 
     @property
     def packs_tiles(self) -> bool:
