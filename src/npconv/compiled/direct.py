@@ -69,6 +69,14 @@ class Layout(NamedTuple):
         """Count the products that are summed for an output of a phase."""
         return self.channels * len(piece.phase.taps)
 
+    def a_piece(self, piece: Pieces) -> int:
+        """Say how many terms of a phase are summed before other outputs are.
+
+        Half as many where each reads a line of the image that no other term reads.
+        """
+        alone = len(piece.phase.axes[-1].taps) == 1
+        return DEPTH // 2 if self.mode == "broadcast" and alone else DEPTH
+
     @property
     def band_numbers(self) -> int:
         """Bound the numbers of a band, and of the vector read behind it."""

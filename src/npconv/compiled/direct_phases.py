@@ -25,6 +25,8 @@ from npconv.problem import Array, ConvProblem
 SHORTEST = 1, 4, 8
 WAYS = ("shifted", False), ("broadcast", False), ("shifted", True)  # mode, and whether it trims
 MOST_ZONES = 8  # of a phase along an axis
+# Vectors of an image that begin anywhere cross lines, and take longer by this.
+CROSSING = 1.08
 # Cycles that it takes to pack a number of the kernel, and what zones have to be better by.
 PACKING, WORTH = 2.5, 1.05
 # The same where rows are trimmed: the kernel is packed row by row, and tiles are narrower.
@@ -77,7 +79,9 @@ def _work(
         if mode == "broadcast":
             work += outputs * (terms / 2 * -(-problem.K // lanes) + problem.K)
         else:
-            work += outputs * problem.K * (terms / 2 * -(-Q // lanes) / Q + 0.2)
+            crosses = len(phase.axes[-1].taps) > 1 or Q % lanes
+            vectors = -(-Q // lanes) / Q * (CROSSING if crosses else 1)
+            work += outputs * problem.K * (terms / 2 * vectors + 0.2)
     return work
 
 

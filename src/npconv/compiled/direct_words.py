@@ -171,7 +171,7 @@ def _phase_words(
         *(axis.step for axis in piece.phase.axes),
         sum(axis.first * stride for axis, stride in zip(piece.phase.axes, y, strict=True)),
         *(axis.apart * stride for axis, stride in zip(piece.phase.axes, y, strict=True)),
-        x is not None,
+        x is not None, how.a_piece(piece),
     ], kept  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from npconv.compiled.kernels.rows import row_add, row_fill, row_spread, square
 from npconv.compiled.kernels.tiles import broadcast_tile, shifted_tile
 from npconv.compiled.kernels.vectors import Vectors
 from npconv.compiled.kernels.words import (
+    A_PIECE,
     ALL_COLUMNS,
     ALL_ROWS,
     BAND_BYTES,
@@ -158,23 +159,23 @@ def _broadcast_sums(v: Vectors) -> Callable[..., None]:
         block: int, phase: int, band: int, tile: int, piece: int, w: int, bias: int, y: int,
         top: int, rows: int, columns: int, first: int, stop: int,
     ) -> None:  # fmt: skip
-        T, bases = get_int(phase, TERMS), get_int(phase, BASES)
+        T, bases, most = get_int(phase, TERMS), get_int(phase, BASES), get_int(phase, A_PIECE)
         if columns < get_int(phase, COLUMNS):
             bases = get_int(phase, LAST_BASES)
         steps, blocks = get_int(phase, TERM_OFFSETS), get_int(block, BLOCKS)
         for b in range(first, stop):
             start, width = get_int(blocks, 2 * b), get_int(blocks, 2 * b + 1)
-            for t in range(0, T, DEPTH):
-                packed, depth = w + item * (start * T + t * width), min(DEPTH, T - t)
+            for t in range(0, T, most):
+                packed, depth = w + item * (start * T + t * width), min(most, T - t)
                 ahead = 0 if get_int(phase, SOURCES) else packed + item * depth * width
                 if get_int(phase, SOURCES):
                     pack(block, phase, w, piece, start, width, t, depth)
                     packed = piece
                     if t + depth < T:
-                        call(block, phase, w, start, width, t + depth, min(DEPTH, T - t - depth))
+                        call(block, phase, w, start, width, t + depth, min(most, T - t - depth))
                     elif b + 1 < stop:
                         after = get_int(blocks, 2 * b + 2), get_int(blocks, 2 * b + 3)
-                        call(block, phase, w, after[0], after[1], 0, min(DEPTH, T))
+                        call(block, phase, w, after[0], after[1], 0, min(most, T))
                 fill(
                     band, bases, steps + 8 * t, packed, tile, rows * columns,
                     depth, width, t, ahead,

@@ -14,7 +14,7 @@ from npconv.compiled.blocks import CALL_WORDS
  PLANE_SLOTS, ROW_SLOTS, COLUMN_RUNS, COLUMN_LENGTH, COLUMN_BETWEEN,
  PLANE_INPUTS, ROW_INPUTS, COLUMN_FIRSTS, PLANE_STEP, ROW_STEP, COLUMN_STEP,
  Y_START, Y_PLANE, Y_ROW, Y_COLUMN,
- IN_PLACE, SOURCES, RUN, RUN_STEP, TOGETHER, SEEN, PHASE_WORDS) = range(38)  # fmt: skip
+ IN_PLACE, A_PIECE, SOURCES, RUN, RUN_STEP, TOGETHER, SEEN, PHASE_WORDS) = range(39)  # fmt: skip
 # A row of a band has COLUMN_RUNS runs of slots, of COLUMN_LENGTH each, which hold every
 # COLUMN_BETWEEN-th input from one of COLUMN_FIRSTS on.
 # SEEN gives the first term of each row of outputs, and the one behind its last: others meet
@@ -22,6 +22,6 @@ from npconv.compiled.blocks import CALL_WORDS
 # terms of a block. They follow each other in runs; the sources of a run are RUN_STEP apart.
 # TILE_BASES and TILE_STEPS are tables for what a shifted tile reads, copied together; or 0.
 
-# Terms summed before a block is put aside: what a block reads of both factors stays in the
-# first cache.
+# Terms summed before a block is put aside, at most: what a block reads of both factors stays in
+# the first cache. Where numbers of the image are broadcast, A_PIECE says how many there are.
 DEPTH = 128
