@@ -14,7 +14,7 @@ from npconv.compiled.registers import masks
 TOGETHER = 4  # sums that are formed side by side: one alone waits for itself
 # Steps at once of a loop whose sums fill the registers, as they do in large products: it runs 4 %
 # faster than in pairs, as LLVM would have it. Where there are fewer sums, that is as good.
-STEPS, MANY_SUMS = 4, 10
+STEPS, MANY_SUMS = 4, 10  # a power of two
 
 
 @contextmanager
@@ -87,16 +87,21 @@ def repeated(
     for name, value in enumerate(begin):
         held[name] = value
 
-    def one(i: Any) -> None:
-        for name, value in enumerate(step(i, [held[name] for name in held.names])):
-            held[name] = value
 
-    done = I64(0)
-    if len(begin) >= MANY_SUMS:
-        done = b.sub(count, b.srem(count, I64(STEPS)))
-        with loop(b, I64(0), done, STEPS) as i:
-            for n in range(STEPS):
-                one(b.add(i, I64(n)))
-    with loop(b, done, count) as i:
-        one(i)
+    def steps(first: Any, number: int) -> None:
+        for n in range(number):
+            i = b.add(first, I64(n))
+            for name, value in enumerate(step(i, [held[name] for name in held.names])):
+                held[name] = value
+
+    at_once = STEPS if len(begin) >= MANY_SUMS else 1
+    done = b.and_(count, I64(-at_once))
+    with loop(b, I64(0), done, at_once) as i:
+        steps(i, at_once)
+    while at_once > 1:  # what is left: a half of as many, perhaps, and so on
+        at_once //= 2
+        here = b.and_(count, I64(at_once))
+        with b.if_then(b.icmp_signed("!=", here, I64(0))):
+            steps(done, at_once)
+        done = b.add(done, here)
     return [held[name] for name in held.names]
