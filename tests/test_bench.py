@@ -7,7 +7,7 @@ import json
 import re
 from importlib import util
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -170,11 +170,14 @@ def test_a_worker_has_the_threads_it_was_given(monkeypatch: pytest.MonkeyPatch) 
 class FakeClient:
     """A library whose replies are written down here."""
 
-    threads, idle, idle_cpu = 1, 1.0, 0.0
-    asked: list[tuple[str, str]]
+    idle, idle_cpu = 1.0, 0.0
+    asked: ClassVar[list[tuple[str, str]]] = []
 
-    def __init__(self, library: str, fingerprint: list[float], seconds: list[float]) -> None:
+    def __init__(
+        self, library: str, fingerprint: list[float], seconds: list[float], threads: int = 1
+    ) -> None:
         self.library, self.fingerprint, self.seconds = library, fingerprint, iter(seconds)
+        self.threads = threads
 
     def ask(self, do: str, **_: Any) -> dict[str, Any]:
         FakeClient.asked.append((do, self.library))
@@ -211,6 +214,26 @@ def test_rounds_alternate_and_medians_count() -> None:
     ]
 
 
+def test_what_is_compared_takes_turns() -> None:
+    """Both numbers of threads; direct summation and the machine's matrix product."""
+    names = ("numpy", "compiled")
+    wanted = run.Wanted(("vgg.3_2",), names, ("forward",), (1, 2), rounds=2, examine=True)
+    session = run._Session(wanted, lambda *line: pytest.fail(str(line)))
+    fakes = [FakeClient(name, [2.0, 1.0], [0.002] * 4, threads=2) for name in names]
+    fewer = FakeClient("compiled", [2.0, 1.0], [0.003, 0.003])
+    session.fewer = {"compiled": fewer}  # type: ignore[dict-item]
+    clients: dict[str, Any] = {fake.library: fake for fake in fakes}
+    jobs = {job.group: job for job in run.jobs(wanted, 2)}
+    session.do(jobs["scaling"], clients, 2)
+    session.do(jobs["direct"], clients, 2)
+    found = [(row["group"], row["library"], row["threads"]) for row in session.results]
+    assert found == [
+        ("scaling", "compiled", 2), ("scaling", "compiled", 1),
+        ("direct", "compiled", 2), ("direct", "numpy", 2),
+    ]  # fmt: skip
+    assert [row["median"] for row in session.results] == [2, 3, 2, 2]
+
+
 def test_everyone_is_asked_for_what_they_have() -> None:
     wanted = run.Wanted(
         tuple(LAYERS), tuple(libraries.LIBRARIES), ("forward", "backward"), (1, 2),
@@ -226,6 +249,10 @@ def test_everyone_is_asked_for_what_they_have() -> None:
         "held": 1, "choice": 66, "call": 44,
     }  # fmt: skip
     assert "memory" in {job.group for job in jobs[2]}
+    scaling = [job for job in jobs[2] if job.group == "scaling"]
+    assert {job.fewer for job in scaling} == {1}
+    assert {"vgg.5", "demo.8x8"} & {job.task.name for job in scaling} == {"vgg.5"}
+    assert by_group["direct"][0].tasks["numpy"].kind == "sgemm"
     assert by_group["layers"][0].libraries == tuple(libraries.LIBRARIES)
     assert "ncnn" not in by_group["layers"][-1].libraries  # it has no gradients
     assert by_group["everyday"][0].libraries == ("numpy", "compiled", "torch")

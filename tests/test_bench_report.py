@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from npconv.bench import libraries, run
-from npconv.bench.layers import LAYERS
+from npconv.bench.layers import LAYERS, flops
 from npconv.bench.ratios import geometric_mean, medians, over
 from npconv.bench.report import sections
 from npconv.bench.targets import Figure, figures
@@ -69,9 +69,28 @@ def test_figures_say_what_was_reached_and_what_was_not() -> None:
     assert found["numpy_forward", 2].needed == 1.1
     held = found["held", 1]
     assert (held.reached, held.at_most, held.holds) == (10.0, True, False)
-    assert found["scaling_forward", 2].reached == pytest.approx(1.0)
+    assert found["scaling_forward", 2].reached is None
     assert found["training", 1].holds is None
     assert all(f"bench_figure_{figure.key}" in CATALOGUES["en"] for figure in found.values())
+
+
+def test_threads_and_sgemm_are_compared_with_what_took_turns() -> None:
+    def row(group: str, library: str, threads: int, median: float, detail: str) -> dict[str, Any]:
+        return {
+            "group": group, "problem": "vgg.3_2", "direction": "forward", "threads": threads,
+            "library": library, "median": median, "detail": detail,
+        }  # fmt: skip
+
+    products = f"{flops('vgg.3_2'):.0f}"
+    rows = [
+        row("scaling", "compiled", 1, 30.0, "direct"),
+        row("scaling", "compiled", 2, 15.0, "direct"),
+        row("direct", "compiled", 1, 40.0, "direct"),
+        row("direct", "numpy", 1, 30.0, products),
+    ]
+    found = {(each.key, each.threads): each for each in figures({**SAMPLE, "results": rows})}
+    assert found["scaling_forward", 2].reached == pytest.approx(2.0)
+    assert found["direct_share", 1].reached == pytest.approx(0.75)
 
 
 def test_every_text_of_a_figure_is_used() -> None:

@@ -14,6 +14,7 @@ from npconv.compiled.direct_kernel import _runs
 from npconv.compiled.direct_packing import packs_as_it_reads
 from npconv.compiled.direct_phases import share_seen
 from npconv.compiled.direct_words import reads_in_place
+from npconv.compiled.kernels.words import DEPTH
 from npconv.compiled.registers import accumulators, sum_bytes
 from npconv.problem import ConvProblem
 
@@ -243,3 +244,23 @@ def test_many_terms_are_read_where_they_lie() -> None:
     for C, copied in ((40, True), (85, True), (86, False), (300, False)):
         assert layout(ConvProblem.of((1, C, 1184), (64, C, 1)), 4).packs_tiles is copied
     assert not layout(ConvProblem.of((1, 40, 1184), (24, 40, 1)), 4).packs_tiles
+
+
+@pytest.mark.parametrize("C", [62, 63, 64, 65, 130, 199])
+def test_pieces_of_any_number_of_terms(C: int) -> None:
+    """A product's steps go four at a time, and pieces are shorter where no line is read twice."""
+    rng = np.random.default_rng(0)
+    for size, most in ((1, DEPTH // 2), (3, DEPTH)):
+        x, w = (2, C, 5, 7), (24, C, size, size)
+        options: dict[str, Any] = {"padding": size // 2}
+        how = layout(ConvProblem.of(x, w, **options), 4)
+        assert {how.a_piece(piece) for piece in how.pieces} == {most}
+        assert how.mode == "broadcast"
+        image, kernel = (rng.integers(-3, 4, shape).astype(np.float32) for shape in (x, w))
+        expected = npconv.conv(image, kernel, algorithm="im2col", **options)
+        plan = npconv.plan_conv(x, w, algorithm="direct", **options)
+        for each in (kernel, plan.pack(kernel)):
+            np.testing.assert_array_equal(plan(image, each), expected)
+    wide = layout(ConvProblem.of((1, C, 64, 64), (64, C, 1, 1)), 4)
+    assert wide.mode == "shifted"
+    assert {wide.a_piece(piece) for piece in wide.pieces} == {DEPTH}

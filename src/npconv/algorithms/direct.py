@@ -27,7 +27,7 @@ from npconv.compiled import (
 )
 from npconv.compiled.direct_kernel import RawKernel
 from npconv.compiled.phases import RANK
-from npconv.compiled.prepared import Prepared, Strides, is_finite, run, strides_of, usable, written
+from npconv.compiled.prepared import Prepared, Strides, run, strides_of, usable, written
 from npconv.compiled.registers import SUMS, halves, sum_bytes
 from npconv.cost import Cost, Packing
 from npconv.problem import Array, ConvProblem, Direction
@@ -81,28 +81,8 @@ class Direct:
         kernel is finite; but where it is no term (in a gradient, beside holes), Inf * 0 would be
         NaN. Such a kernel is not taken, and none of no elements.
         """
-        posed = problem.turned if direction is Direction.INPUT_GRAD else problem
-        if (
-            not keep
-            and problem.products
-            and not problem.spreads
-            and direct_packing.packs_as_it_reads(posed, sum_bytes(w.dtype.name))
-        ):
-            return np.ascontiguousarray(w)
-        return self._packed(problem, direction, w, threads)
-
-    def _packed(
-        self, problem: ConvProblem, direction: Direction, w: Array, threads: int
-    ) -> Array | None:
-        if not problem.products:
-            return None
         turned = direction is Direction.INPUT_GRAD
-        if not turned:
-            # An element that meets padding alone may not be packed; but it is a term.
-            leaves_out = problem.spreads or direct_packing.skips(problem, sum_bytes(w.dtype.name))
-            if leaves_out and not is_finite(w, threads):
-                return None
-        return direct_packing.packer(problem, turned, w.dtype, w.strides, threads)(w)
+        return direct_packing.packer(problem, turned, w.dtype, w.strides, threads, keep=keep)(w)
 
     def whole_workspace(
         self, problem: ConvProblem, direction: Direction, dtype: DType, threads: int
@@ -134,7 +114,9 @@ class Direct:
         """Pack the kernel for this tile, then multiply band by band."""
         packed = None
         if _adds_exactly(problem.terms(Direction.FORWARD), x, w, bias):
-            packed = self._packed(problem, Direction.FORWARD, usable(w), scratch.threads)
+            packed = self.pack_whole(
+                problem, Direction.FORWARD, usable(w), scratch.threads, keep=True
+            )
         if packed is None:
             by_image.forward(problem, x, w, out=out, bias=bias, scratch=scratch)
             return
@@ -152,7 +134,9 @@ class Direct:
         """Convolve dy with the kernel turned round, as it is packed."""
         packed = None
         if _adds_exactly(problem.terms(Direction.INPUT_GRAD), dy, w):
-            packed = self._packed(problem, Direction.INPUT_GRAD, usable(w), scratch.threads)
+            packed = self.pack_whole(
+                problem, Direction.INPUT_GRAD, usable(w), scratch.threads, keep=True
+            )
         if packed is None:
             by_image.input_grad(problem, dy, w, out=out, scratch=scratch)
             return

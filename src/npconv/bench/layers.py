@@ -2,6 +2,8 @@
 
 from typing import Any, TypeAlias
 
+from npconv.problem import ConvProblem
+
 Problem: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]
 
 
@@ -65,3 +67,9 @@ OTHERS: dict[str, Problem] = {
     "wide.1x3": ((1, 32, 40, 120), (32, 32, 1, 3), {"padding": (0, 1)}),
     "flat.dw1d": ((2, 128, 1000), (128, 1, 31), {"padding": 15, "groups": 128}),
 }
+
+
+def flops(name: str) -> float:
+    """Count a layer's floating-point operations by direct summation, two for each product."""
+    x, w, options = LAYERS[name]
+    return 2.0 * ConvProblem.of(x, w, **options).products

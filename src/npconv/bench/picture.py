@@ -10,9 +10,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from npconv.bench.layers import LAYERS
+from npconv.bench.layers import LAYERS, flops
 from npconv.bench.ratios import Record, best_peer, medians
-from npconv.bench.targets import flops, rate
+from npconv.bench.targets import rate
 from npconv.demo.canvas import BLUE, INK, ORANGE, RULE, SOFT, draw
 from npconv.problem import ConvProblem
 
@@ -82,7 +82,7 @@ def _intensity(name: str) -> float:
 
 def _roofline(axes: Any, record: Record, threads: int) -> None:
     """Operations per second over operations per byte, under what the machine can do."""
-    sgemm, copy = rate(record, "sgemm", threads), rate(record, "copy", threads)
+    sgemm, copy = (rate(record, "machine", what, threads) for what in ("sgemm", "copy"))
     reach = [_intensity(name) for name in LAYERS]
     left, right = 0.6 * min(reach), 1.7 * max(reach)
     if sgemm and copy:

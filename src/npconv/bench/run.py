@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from npconv.bench.client import Client, WorkerError
 from npconv.bench.everyday import EVERYDAY
 from npconv.bench.examine import DIRECTIONS
+from npconv.bench.layers import flops
 from npconv.bench.libraries import ENGINES, LIBRARIES, missing
 from npconv.bench.machine import Others, machine
 from npconv.bench.networks import TRAINING
@@ -20,6 +21,7 @@ from npconv.nn.progress import Bar
 FORMAT = 1
 # Layers on which the direct path is held against the machine's matrix product.
 AGAINST_SGEMM = ("r50.3x3_56", "vgg.3_2", "r50.1x1b")
+LARGE = 1e8  # floating-point operations from which more threads should pay
 
 Row = dict[str, Any]
 
@@ -39,12 +41,18 @@ class Wanted(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A task, and who does it; ``what`` is examined instead of timed."""
+    """A task, and who does it; ``what`` is examined instead of timed.
+
+    What is compared takes turns: ``tasks`` is what others do meanwhile, and ``fewer`` how many
+    threads the same libraries have besides.
+    """
 
     group: str
     task: Task
     libraries: tuple[str, ...]
     what: str = ""
+    tasks: Mapping[str, Task] = {}
+    fewer: int = 0
 
 
 def jobs(wanted: Wanted, threads: int) -> list[Job]:
@@ -68,13 +76,19 @@ def jobs(wanted: Wanted, threads: int) -> list[Job]:
 def _own(wanted: Wanted, threads: int, ours: tuple[str, ...]) -> Iterator[Job]:
     """List what concerns npconv and the machine alone."""
     compiled = tuple(name for name in ours if name == "compiled")
-    yield from (Job("machine", Task(kind, kind), ours[:1]) for kind in ("sgemm", "copy"))
-    for name in AGAINST_SGEMM:
+    sgemm = Task("sgemm", "sgemm")
+    yield from (Job("machine", task, ours[:1]) for task in (sgemm, Task("copy", "copy")))
+    for name in AGAINST_SGEMM if "numpy" in ours else ():
         if name in wanted.layers:
-            yield Job("direct", layer_task(name, algorithm="direct"), compiled)
+            task = layer_task(name, algorithm="direct")
+            yield Job("direct", task, (*compiled, "numpy"), tasks={"numpy": sgemm})
     if "demo.8x8" in wanted.layers:
         yield Job("held", layer_task("demo.8x8", kind="held"), ours)
     first, last = wanted.threads[0], wanted.threads[-1]
+    for direction in wanted.directions if first != last == threads else ():
+        for name in wanted.layers:
+            if flops(name) >= LARGE:
+                yield Job("scaling", layer_task(name, direction), compiled, fewer=first)
     with_kernel = DIRECTIONS[:2]
     for what, directions, when in (
         ("choice", DIRECTIONS, first), ("call", with_kernel, first), ("memory", DIRECTIONS, last)
@@ -108,6 +122,9 @@ def measure(wanted: Wanted, bar: Bar, tell: Callable[[str, str, str], None]) -> 
                 name: stack.enter_context(Client(name, threads)) for name in wanted.libraries
             }
             session.greet(clients)
+            session.fewer = {
+                name: stack.enter_context(Client(name, wanted.threads[0])) for name in clients
+            }
             for job in jobs(wanted, threads):
                 bar.set_postfix_str(f"{threads} x {job.task.name} {job.task.direction}")
                 session.do(job, clients, threads)
@@ -140,6 +157,7 @@ class _Session:
         self.examined: list[Row] = []
         self.troubles: list[Row] = []
         self.idle: dict[str, float] = {}
+        self.fewer: dict[str, Client] = {}  # of the fewest threads; they start when asked
 
     def greet(self, clients: dict[str, Client]) -> None:
         """Start everyone; who cannot start is told of, and left out."""
@@ -156,17 +174,31 @@ class _Session:
         if job.what:
             self._examine(job, able, where)
             return
-        ready = self._everyone(able, "prepare", task.name, task=task._asdict())
-        self._compare(task, ready)
+        if job.fewer:
+            able |= {f"{name}, fewer threads": self.fewer[name] for name in able}
+        ready = self._prepare(job, able)
         replies = self._rounds({name: able[name] for name in ready}, task.name)
         for name, rounds in replies.items():
             milliseconds = [float(f"{1e3 * reply['seconds']:.4g}") for reply in rounds]
             processors = statistics.median(reply["processors"] for reply in rounds)
+            client = able[name]
             self.results.append({
-                "group": job.group, **where, "library": name, "detail": ready[name]["detail"],
+                "group": job.group, **where, "threads": client.threads, "library": client.library,
+                "detail": ready[name]["detail"],
                 "median": statistics.median(milliseconds), "processors": round(processors, 2),
                 "milliseconds": milliseconds,
             })  # fmt: skip
+
+    def _prepare(self, job: Job, clients: dict[str, Client]) -> dict[str, Row]:
+        """Get everyone ready; who does the same should come to the same."""
+        ready: dict[str, Row] = {}
+        for name, client in clients.items():
+            task = job.tasks.get(name, job.task)
+            reply = self._ask(client, "prepare", task.name, task=task._asdict())
+            if reply is not None:
+                ready[name] = reply
+        self._compare(job.task, {name: ready[name] for name in ready if name not in job.tasks})
+        return ready
 
     def _examine(self, job: Job, clients: dict[str, Client], where: Row) -> None:
         wanted = {"rounds": self.wanted.rounds, "at_least": self.wanted.at_least}

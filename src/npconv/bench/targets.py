@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from npconv.bench.layers import LAYERS
+from npconv.bench.layers import flops
 from npconv.bench.libraries import ENGINES
 from npconv.bench.ratios import Record, geometric_mean, medians, over, quantile
 from npconv.bench.run import AGAINST_SGEMM
-from npconv.problem import ConvProblem
 
 SHORT, SHORT_FLOOR, FLOOR = 0.3, 0.8, 0.9  # milliseconds; the floors below and above them
-LARGE = 1e8  # floating-point operations from which two threads should pay
 MEBIBYTE = 2**20
 
 
@@ -57,12 +55,6 @@ def figures(record: Record) -> list[Figure]:
     for engine in ENGINES:
         found += _choice(record, engine)
     return found
-
-
-def flops(name: str) -> float:
-    """Count a layer's floating-point operations by direct summation, two for each product."""
-    x, w, options = LAYERS[name]
-    return 2.0 * ConvProblem.of(x, w, **options).products
 
 
 def _layers(record: Record, threads: int, forward: float, backward: float) -> Iterator[Figure]:
@@ -112,20 +104,21 @@ def _training(record: Record, threads: int) -> Iterator[Figure]:
 
 
 def _direct(record: Record, threads: int) -> Figure:
-    """Divide the direct path's rate by that of the machine's matrix product."""
-    sgemm = rate(record, "sgemm", threads)
+    """Divide the direct path's rate by that of the machine's matrix product, timed in turn."""
     shares = {}
     for name in AGAINST_SGEMM:
         times = medians(record).get(("direct", name, "forward", threads), {})
+        sgemm = rate(record, "direct", name, threads)
         if "compiled" in times and sgemm:
             shares[name] = flops(name) / (1e-3 * times["compiled"]) / sgemm
     return _worst("direct_share", shares, dict.fromkeys(shares, 0.9), threads, 0.9)
 
 
-def rate(record: Record, kind: str, threads: int) -> float | None:
-    """Give operations ("sgemm") or bytes ("copy") per second of the machine."""
+def rate(record: Record, group: str, problem: str, threads: int) -> float | None:
+    """Give operations or bytes per second of the machine; their number is told as a detail."""
     for row in record["results"]:
-        if (row["group"], row["problem"], row["threads"]) == ("machine", kind, threads):
+        key = row["group"], row["problem"], row["threads"]
+        if key == (group, problem, threads) and row["detail"].isdigit():
             return float(row["detail"]) / (1e-3 * float(row["median"]))
     return None
 
@@ -139,16 +132,16 @@ def _held(record: Record) -> Figure:
 
 
 def _scaling(record: Record) -> Iterator[Figure]:
+    """Compare both numbers of threads, timed in turn."""
     one, *more = record["threads"]
     times = medians(record)
     for direction in ("forward", "backward"):
-        for threads in more[:1]:
+        for threads in more[-1:]:
             ratios = [
                 slow["compiled"] / fast["compiled"]
-                for name in LAYERS
-                if flops(name) >= LARGE
-                and (slow := times.get(("layers", name, direction, one), {})).get("compiled")
-                and (fast := times.get(("layers", name, direction, threads), {})).get("compiled")
+                for (group, name, its, count), slow in times.items()
+                if (group, its, count) == ("scaling", direction, one)
+                and (fast := times.get(("scaling", name, direction, threads)))
             ]
             yield Figure(f"scaling_{direction}", geometric_mean(ratios), 1.8, threads)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from npconv.compiled.direct import layout
 from npconv.compiled.direct_kernel import RawKernel, sources
-from npconv.compiled.prepared import Prepared, Strides, address, step
+from npconv.compiled.prepared import Prepared, Strides, address, is_finite, step
 from npconv.compiled.registers import SUMS, sum_bytes
 from npconv.numbers import DType
 from npconv.problem import Array, ConvProblem
@@ -34,25 +34,46 @@ def skips(problem: ConvProblem, itemsize: int) -> bool:
 
 @lru_cache(maxsize=1024)
 def packer(
-    problem: ConvProblem, turned: bool, dtype: DType, strides: tuple[int, ...], threads: int
+    problem: ConvProblem,
+    turned: bool,
+    dtype: DType,
+    strides: tuple[int, ...],
+    threads: int,
+    *,
+    keep: bool,
 ) -> Callable[[Array], Array | None]:
     """Make what packs a kernel of these strides, in bytes, with all that does not change.
 
-    What is made gives None for a kernel that is turned, and not finite.
+    What is made gives the kernel itself where the run packs it; and None where there is nothing
+    to multiply, or where the kernel is not finite and has to be: if it is turned, or if some of
+    it is left out beside padding.
     """
     posed, name = problem.turned if turned else problem, dtype.name
+    each = sum_bytes(name)
+    if not problem.products:
+        return _nothing
+    if not (keep or problem.spreads) and packs_as_it_reads(posed, each):
+        return np.ascontiguousarray
     lies = tuple(stride // dtype.itemsize for stride in strides)
     packing = prepare_packing(posed, turned, name, lies, threads)
-    count, sums = packed_numbers(posed, sum_bytes(name)), np.dtype(SUMS.get(name, name))
+    count, sums = packed_numbers(posed, each), np.dtype(SUMS.get(name, name))
     looks = turned and dtype.kind != "i"
+    # An element that meets padding alone may not be packed; but it is a term.
+    leaves_out = not turned and (problem.spreads or skips(problem, each))
 
     def pack(kernel: Array) -> Array | None:
+        if leaves_out and not is_finite(kernel, threads):
+            return None
         packed = np.empty(count, sums)
         doubt = np.zeros(1, np.int64) if looks else None
         packing.run(kernel, None, packed, None, 0, address(doubt))
         return packed if doubt is None or not doubt[0] else None
 
     return pack
+
+
+def _nothing(_: Array) -> None:
+    return None
 
 
 def prepare_packing(

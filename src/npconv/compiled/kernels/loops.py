@@ -87,7 +87,6 @@ def repeated(
     for name, value in enumerate(begin):
         held[name] = value
 
-
     def steps(first: Any, number: int) -> None:
         for n in range(number):
             i = b.add(first, I64(n))
