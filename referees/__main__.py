@@ -30,14 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print, and return 1 if anything is neither passed nor listed."""
     parser = argparse.ArgumentParser(prog="python -m referees", description=__doc__)
     parser.add_argument("referee", nargs="*", help=f"some of {', '.join(REFEREES)}; all by default")
+    parser.add_argument("--without", metavar="REFEREE", nargs="+", default=[], help="not these")
     parser.add_argument("-k", metavar="TEXT", default="", help="only cases with this in their name")
     parser.add_argument("-v", action="store_true", help="list every case that stands by contract")
     parser.add_argument("--json", action="store_true", help="the same as data")
     given = parser.parse_args(arguments)
-    unknown = set(given.referee) - set(REFEREES)
+    unknown = {*given.referee, *given.without} - set(REFEREES)
     if unknown:
         parser.error(f"no referee {', '.join(sorted(unknown))}; there are {', '.join(REFEREES)}")
-    names = given.referee or list(REFEREES)
+    names = [name for name in given.referee or REFEREES if name not in given.without]
     verdicts, seconds = {}, {}
     for name in names:
         start = time.perf_counter()
