@@ -167,13 +167,17 @@ def plans(problem: RandomProblem, algorithm: str, dtype: Any) -> dict[str, Plan]
 
 def serves(problem: RandomProblem, algorithm: str, dtype: Any = np.float64) -> bool:
     """Whether an algorithm is able; what it is not, it says (and need not be tested for)."""
-    if algorithm in ("auto", "naive"):  # these serve everything
-        return True
+    return algorithm in ("auto", "naive") or served(problem, algorithm, dtype) is not None
+
+
+def served(problem: RandomProblem, algorithm: str, dtype: Any) -> dict[str, Plan] | None:
+    """The plans of an algorithm that is able; "auto" and "naive" have to be."""
     try:
-        plans(problem, algorithm, dtype)
+        return plans(problem, algorithm, dtype)
     except npconv.UnsupportedError:
-        return False
-    return True
+        if algorithm in ("auto", "naive"):
+            raise
+        return None
 
 
 def magnitudes(problem: RandomProblem, data: Operands) -> Results:
@@ -181,9 +185,10 @@ def magnitudes(problem: RandomProblem, data: Operands) -> Results:
     return expected(problem, data.each(widened).each(np.abs))
 
 
-def bounds(problem: RandomProblem, magnitude: Results, algorithm: str, dtype: Any) -> Results:
+def bounds(
+    problem: RandomProblem, planned: dict[str, Plan], magnitude: Results, dtype: Any
+) -> Results:
     """The error allowed to each of the results, from the growth the plans state."""
-    planned = plans(problem, algorithm, dtype)
     # The bias's gradient is a plain sum.
     per_channel = magnitude["conv"].size // max(problem.out_channels, 1)
     allowed = {"conv_backward bias": bound(magnitude["conv_backward bias"], dtype, per_channel)}
@@ -234,12 +239,13 @@ def check_equal(
     right, dtype = expected(problem, data), data.x.dtype
     magnitude: Results = {}
     for algorithm in algorithms:
-        if not serves(problem, algorithm, dtype):
+        planned = served(problem, algorithm, dtype)
+        if planned is None:
             continue
-        planned = {} if algorithm in DIRECT else plans(problem, algorithm, dtype)
         indirect = {d for d, plan in planned.items() if plan.choice.direct}
+        assert not (indirect and algorithm in DIRECT)
         magnitude = magnitude or (magnitudes(problem, data) if indirect else {})
-        allowed = bounds(problem, magnitude, algorithm, dtype) if indirect else {}
+        allowed = bounds(problem, planned, magnitude, dtype) if indirect else {}
         for name, result in computed(problem, data, algorithm).items():
             same_kind(result, right[name], dtype, name)
             message = f"{name} by {algorithm}"
@@ -283,9 +289,10 @@ def check_bounds(
     right = expected(problem, wide, exact=wide.x.dtype.kind != "c")
     magnitude = magnitudes(problem, data)
     for algorithm in algorithms:
-        if not serves(problem, algorithm, dtype):
+        planned = served(problem, algorithm, dtype)
+        if planned is None:
             continue
-        allowed = bounds(problem, magnitude, algorithm, dtype)
+        allowed = bounds(problem, planned, magnitude, dtype)
         needs = SUBSETS[seed % len(SUBSETS)]
         for name, result in computed(problem, data, algorithm, needs).items():
             same_kind(result, right[name], dtype, name)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import npconv
-from npconv import execute, planner
+from npconv import cutting, execute, planner
 from npconv.algorithms import REGISTRY
 from npconv.errors import ConvError, DTypeError, ShapeError, UnsupportedError
 from npconv.options import is_plain
@@ -149,3 +149,13 @@ def test_only_algorithms_that_can_serve_are_asked_for_their_costs(
         name for name, each in REGISTRY.items()
         if each.direct and each.engine == "numpy" and name != "slices"
     }  # fmt: skip
+
+
+def test_a_cut_is_found_once_whether_the_kernel_is_packed_or_not() -> None:
+    x, w = np.ones((3, 5, 13, 11), "float32"), np.ones((7, 5, 3, 3), "float32")
+    npconv.plan_conv(x.shape, w.shape, algorithm="im2col")
+    found = cutting.find_cut.cache_info().misses
+    npconv.conv(x, w, algorithm="im2col")
+    assert cutting.find_cut.cache_info().misses == found
+    npconv.conv(x, w[:, :, :2], algorithm="im2col")
+    assert cutting.find_cut.cache_info().misses == found + 1

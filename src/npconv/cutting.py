@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from npconv.algorithms.protocol import Algorithm
 from npconv.cost import seconds
@@ -32,6 +32,7 @@ TILE = 4  # outputs along each axis that a transform gives at once
 FEWEST_ROWS = 512  # of the kernel's gradient, if it is cut along these
 
 
+@lru_cache(maxsize=4096)  # whoever packs the kernel, and with whatever threads
 def find_cut(
     algorithm: Algorithm,
     problem: ConvProblem,

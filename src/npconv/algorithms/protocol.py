@@ -24,6 +24,9 @@ DType = np.dtype[Any]
 class Algorithm(Protocol):
     """One way to compute a convolution and both of its gradients."""
 
+    def __hash__(self) -> int:
+        """Allow to remember what was found out with it: there is one of each."""
+
     @property
     def name(self) -> str:
         """The name users pass as ``algorithm=``."""
