@@ -123,7 +123,9 @@ def measure(wanted: Wanted, bar: Bar, tell: Callable[[str, str, str], None]) -> 
             }
             session.greet(clients)
             session.fewer = {
-                name: stack.enter_context(Client(name, wanted.threads[0])) for name in clients
+                name: stack.enter_context(Client(name, wanted.threads[0]))
+                for name in ENGINES
+                if name in clients
             }
             for job in jobs(wanted, threads):
                 bar.set_postfix_str(f"{threads} x {job.task.name} {job.task.direction}")
