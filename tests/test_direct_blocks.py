@@ -251,8 +251,9 @@ def test_pieces_of_any_number_of_terms(C: int) -> None:
     """A product's steps go four at a time, and pieces are shorter where no line is read twice."""
     rng = np.random.default_rng(0)
     for size, most in ((1, DEPTH // 2), (3, DEPTH)):
-        x, w = (2, C, 3), (24, C, size)  # no vector of three pixels is full, however long it is
-        options: dict[str, Any] = {"padding": size // 2}
+        # No vector of three pixels is full, however long it is; and rows are a step apart.
+        x, w = (2, C, 7, 3), (24, C, size, size)
+        options: dict[str, Any] = {"padding": size // 2, "stride": (2, 1)}
         how = layout(ConvProblem.of(x, w, **options), 4)
         assert {how.a_piece(piece) for piece in how.pieces} == {most}
         assert how.mode == "broadcast"
@@ -264,3 +265,15 @@ def test_pieces_of_any_number_of_terms(C: int) -> None:
     wide = layout(ConvProblem.of((1, C, 64, 64), (64, C, 1, 1)), 4)
     assert wide.mode == "shifted"
     assert {wide.a_piece(piece) for piece in wide.pieces} == {DEPTH}
+
+
+@pytest.mark.parametrize(("size", "most"), [(1, DEPTH // 2), (3, DEPTH)])
+def test_sums_are_put_aside_after_a_piece(size: int, most: int) -> None:
+    """Ones are lost beside 2**24, but not if they are added up before."""
+    x, w = np.ones((1, 130, 7, 3), "float32"), np.ones((24, 130, size, size), "float32")
+    w[:, 0, 0, 0] = 2**24
+    options: dict[str, Any] = {"padding": size // 2, "stride": (2, 1)}
+    plan = npconv.plan_conv(x.shape, w.shape, algorithm="direct", **options)
+    for each in (w, plan.pack(w)):
+        found = plan(x, each)[0, :, 1, 1]  # which sees no padding
+        np.testing.assert_array_equal(found, 2**24 + 130 * size**2 - most)

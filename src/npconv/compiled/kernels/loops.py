@@ -13,8 +13,8 @@ from npconv.compiled.registers import masks
 
 TOGETHER = 4  # sums that are formed side by side: one alone waits for itself
 # Steps at once of a loop whose sums fill the registers, as they do in large products: it runs 4 %
-# faster than in pairs, as LLVM would have it. Where there are fewer sums, that is as good.
-STEPS, MANY_SUMS = 4, 10  # a power of two
+# faster than in pairs, as LLVM would have it. With fewer sums, that is as good.
+STEPS, MANY_SUMS = 4, 10  # STEPS: a power of two
 
 
 @contextmanager
