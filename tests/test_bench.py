@@ -253,6 +253,8 @@ def test_everyone_is_asked_for_what_they_have() -> None:
     assert {job.fewer for job in scaling} == {1}
     assert {"vgg.5", "demo.8x8"} & {job.task.name for job in scaling} == {"vgg.5"}
     assert by_group["direct"][0].tasks["numpy"].kind == "sgemm"
+    alone = run.jobs(wanted._replace(libraries=("numpy", "torch")), 2)
+    assert not {"direct", "scaling"} & {job.group for job in alone}
     assert by_group["layers"][0].libraries == tuple(libraries.LIBRARIES)
     assert "ncnn" not in by_group["layers"][-1].libraries  # it has no gradients
     assert by_group["everyday"][0].libraries == ("numpy", "compiled", "torch")

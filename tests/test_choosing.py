@@ -153,8 +153,10 @@ def test_only_algorithms_that_can_serve_are_asked_for_their_costs(
 
 def test_a_cut_is_found_once_whether_the_kernel_is_packed_or_not() -> None:
     x, w = np.ones((3, 5, 13, 11), "float32"), np.ones((7, 5, 3, 3), "float32")
+    before = cutting.find_cut.cache_info().misses
     npconv.plan_conv(x.shape, w.shape, algorithm="im2col")
     found = cutting.find_cut.cache_info().misses
+    assert found == before + 1
     npconv.conv(x, w, algorithm="im2col")
     assert cutting.find_cut.cache_info().misses == found
     npconv.conv(x, w[:, :, :2], algorithm="im2col")

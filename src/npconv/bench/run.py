@@ -78,14 +78,14 @@ def _own(wanted: Wanted, threads: int, ours: tuple[str, ...]) -> Iterator[Job]:
     compiled = tuple(name for name in ours if name == "compiled")
     sgemm = Task("sgemm", "sgemm")
     yield from (Job("machine", task, ours[:1]) for task in (sgemm, Task("copy", "copy")))
-    for name in AGAINST_SGEMM if "numpy" in ours else ():
+    for name in AGAINST_SGEMM if compiled and "numpy" in ours else ():
         if name in wanted.layers:
             task = layer_task(name, algorithm="direct")
             yield Job("direct", task, (*compiled, "numpy"), tasks={"numpy": sgemm})
     if "demo.8x8" in wanted.layers:
         yield Job("held", layer_task("demo.8x8", kind="held"), ours)
     first, last = wanted.threads[0], wanted.threads[-1]
-    for direction in wanted.directions if first != last == threads else ():
+    for direction in wanted.directions if compiled and first != last == threads else ():
         for name in wanted.layers:
             if flops(name) >= LARGE:
                 yield Job("scaling", layer_task(name, direction), compiled, fewer=first)
