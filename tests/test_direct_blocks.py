@@ -15,6 +15,7 @@ from npconv.compiled.direct_packing import packs_as_it_reads
 from npconv.compiled.direct_phases import share_seen
 from npconv.compiled.direct_words import reads_in_place
 from npconv.compiled.kernels.words import DEPTH
+from npconv.compiled.phases import phases
 from npconv.compiled.registers import accumulators, sum_bytes
 from npconv.problem import ConvProblem
 
@@ -244,6 +245,49 @@ def test_many_terms_are_read_where_they_lie() -> None:
     for C, copied in ((40, True), (85, True), (86, False), (300, False)):
         assert layout(ConvProblem.of((1, C, 1184), (64, C, 1)), 4).packs_tiles is copied
     assert not layout(ConvProblem.of((1, 40, 1184), (24, 40, 1)), 4).packs_tiles
+
+
+def test_a_band_that_lies_sparsely_is_gathered() -> None:
+    """Under a stride, lines of the image that many channels read would hold little of it."""
+    rng = np.random.default_rng(0)
+    for size, K, in_place in ((56, 520, False), (56, 48, True), (20, 520, True)):
+        x, w, options = (1, 192, size, size), (K, 192, 1, 1), {"stride": 3}
+        problem = ConvProblem.of(x, w, **options)
+        image, kernel = (rng.integers(-3, 4, shape).astype(np.float32) for shape in (x, w))
+        strides = tuple(stride // 4 for stride in problem.view_input(image).strides)
+        how = layout(problem, 4, 1, as_it_lies=True)
+        assert how.mode == "broadcast"
+        assert reads_in_place(problem, how, how.pieces[0], strides, 4) is in_place
+        exact = npconv.conv(image, kernel, algorithm="im2col", **options)
+        for threads in (1, 3):
+            with npconv.settings(threads=threads):
+                found = npconv.conv(image, kernel, algorithm="direct", **options)
+            np.testing.assert_array_equal(found, exact)
+    # The kernel's gradient reads a band once for each time that it would gather it.
+    assert direct_gradient.layout(problem, 4).bands.reads == 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int64"])
+@pytest.mark.parametrize("layout", ["", "NHWC"])
+def test_outputs_that_read_nothing_are_the_bias(layout: str, dtype: str) -> None:
+    rng, options = np.random.default_rng(0), {"input_dilation": (3, 2), "padding": (2, 1)}
+    shape = (2, 5, 6, 21) if not layout else (2, 6, 21, 5)
+    bias = np.array([*range(-7, 6), -0.0]).astype(dtype)
+    x, w = (rng.integers(-3, 4, each).astype(dtype) for each in (shape, (14, 5, 1, 1)))
+    how = {"layout": layout} if layout else {}
+    exact = npconv.conv(x, w, bias, algorithm="im2col", **options, **how)
+    for threads in (1, 3):
+        with npconv.settings(threads=threads):
+            found = npconv.conv(x, w, bias, algorithm="direct", **options, **how)
+        np.testing.assert_array_equal(found, exact)
+        np.testing.assert_array_equal(np.signbit(found), np.signbit(exact))
+
+
+def test_rows_that_read_nothing_are_not_cut_into_phases() -> None:
+    problem = ConvProblem.of((1, 4, 9, 30), (6, 4, 1, 1), stride=(3, 2)).turned
+    seen = [tuple(axis.apart for axis in each.axes[1:]) for each in phases(problem)]
+    assert seen == [(3, 2), (3, 2), (3, 1), (3, 1)]
+    assert sum(each.outputs for each in phases(problem)) == 9 * 30
 
 
 @pytest.mark.parametrize("C", [62, 63, 64, 65, 130, 199])

@@ -10,8 +10,9 @@ import pytest
 
 import npconv
 from checks import DEPTHWISE, DIRECT
-from npconv import DTypeError, ShapeError, UnsupportedError, blas
+from npconv import DTypeError, ShapeError, UnsupportedError, blas, trusted
 from npconv.algorithms import REGISTRY
+from npconv.compiled import why_missing
 from oracle import Array, Conv
 
 X, W = (2, 4, 9, 8), (6, 2, 3, 3)
@@ -261,3 +262,42 @@ def test_foreign_packed_kernels_are_refused() -> None:
         plan(packed, w)
     with pytest.raises(DTypeError, match="kernel must be"):
         npconv.conv(x, packed, **OPTIONS)
+
+
+@pytest.mark.skipif(bool(why_missing()), reason="the compiled engine is not there")
+def test_small_calls_go_straight_to_machine_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing is to be checked but how arrays lie; all else goes the long way, as before."""
+    x, w = operands("forward")
+    dy, bias = numbers(Y), numbers(Y[1:2])
+    plan = plan_of(algorithm="direct")
+    options: dict[str, Any] = {**OPTIONS, "algorithm": "direct"}
+
+    def everything() -> list[Array]:
+        grads = npconv.conv_backward(dy, x, w, needs=("input", "kernel"), **options)
+        assert grads.input is not None
+        assert grads.kernel is not None
+        return [plan(x, w), npconv.conv(x, w, bias, **options), grads.input, grads.kernel]
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("the long way")
+
+    expected = everything()
+    monkeypatch.setattr(trusted, "each_image", never)
+    monkeypatch.setattr(trusted, "all_images", never)
+    for found, exact in zip(everything(), expected, strict=True):
+        np.testing.assert_array_equal(found, exact)
+    long = [
+        lambda: npconv.conv(x, w, out=np.empty(Y, np.float32), **options),
+        lambda: npconv.conv(x, w, bias[::-1], **options),
+        lambda: npconv.conv(x, w, bias.astype("f8"), dtype="f4", **options),
+        lambda: npconv.conv(x.astype(int), w.astype(int), **options),
+        lambda: npconv.conv(x.astype(">f4"), w, **options),
+        lambda: npconv.conv_input_grad(dy, np.full_like(w, np.inf), X, **options),
+    ]
+    for call in long:
+        with pytest.raises(AssertionError, match="the long way"):
+            call()
+    with pytest.raises(ShapeError, match="input must have shape"):
+        plan(x[:1], w)
+    with pytest.raises(ShapeError, match="bias must have shape"):
+        npconv.conv(x, w, bias[1:], **options)

@@ -8,7 +8,6 @@ written.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
@@ -47,6 +46,9 @@ def forward(
     conjugate: bool = False,
 ) -> Array:
     """Compute ``conv(x, w) + bias`` into ``out`` or a new array."""
+    made = _at_once(choice, x, w, bias, out)
+    if made is not None:
+        return made
     problem, numbers = choice.problem, choice.numbers
     check_shape("input", x, problem.input_shape, "the plan's")
     operands = [x, *check_kernel(choice, w), *check_bias(numbers, problem.K * problem.G, bias)]
@@ -122,6 +124,9 @@ def input_grad(
     Transposed convolution is the same map, with a bias and without the conjugate that a
     gradient of complex numbers has.
     """
+    made = _at_once(choice, dy, w, bias, out)
+    if made is not None:
+        return made
     problem, numbers = choice.problem, choice.numbers
     check_shape(name, dy, problem.output_shape, "the output's")
     operands = [dy, *check_kernel(choice, w), *check_bias(numbers, problem.C * problem.G, bias)]
@@ -204,6 +209,9 @@ def kernel_grad(
     first_conjugate: bool = False,
 ) -> Array:
     """Compute the gradient with respect to the kernel: tiles add up in their fixed order."""
+    made = _at_once(choice, dy, x, None, out)
+    if made is not None:
+        return made
     problem, numbers = choice.problem, choice.numbers
     check_shape("grad_output", dy, problem.output_shape, "the output's")
     check_shape("input", x, problem.input_shape, "the plan's")
@@ -285,12 +293,17 @@ def _kernel_grad_tile(
     return add
 
 
+def _at_once(
+    choice: Choice, first: Array, second: Array | Packed, bias: Array | None, out: Array | None
+) -> Array | None:
+    """Run what needs nothing checked but how its arrays lie; None for all else."""
+    return choice.runs.at_once(first, second, bias) if choice.runs and out is None else None
+
+
 def bias_grad(dy: Array, numbers: Numbers) -> Array:
-    """Compute the bias's gradient from ``dy (N, G, K, *out)``: every output reads it once."""
-    N, G, K, *space = dy.shape
-    dy = dy.reshape(N, G * K, *space)
+    """Compute the bias's gradient from ``dy (N, channels, *out)``: every output reads it once."""
     if numbers.result.kind in "iu":
-        check_range(numbers.result, N * math.prod(space), {"grad_output": dy})
+        check_range(numbers.result, dy.size // max(1, dy.shape[1]), {"grad_output": dy})
     db = channels.sums(dy) if dy.dtype == numbers.result else None
     with np.errstate(all="ignore"):
         if db is None:

@@ -205,7 +205,7 @@ def conv_backward(
     if choices.kernel is not None:
         dw = execute.kernel_grad(choices.kernel, dy, x, None)
     if choices.bias is not None:
-        db = execute.bias_grad(choices.problem.view_output(dy), choices.bias)
+        db = execute.bias_grad(choices.problem.view_channels(dy), choices.bias)
     return ConvGradients(dx, dw, db)
 
 

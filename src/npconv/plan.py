@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -25,7 +24,6 @@ NAMES = {
     Direction.INPUT_GRAD: ("grad_output", "kernel"),
     Direction.KERNEL_GRAD: ("grad_output", "input"),
 }
-SMALL = 2**26  # numbers of a result that are there on every machine
 
 
 class Plan:
@@ -55,10 +53,7 @@ class Plan:
     def __init__(self, choice: Choice, dtype: DType) -> None:
         self.choice = choice
         self.dtype = dtype  # of both operands; integers of any size give an int64 result
-        # What is large or of size 0 goes the long way, and so do transforms, to be checked.
-        small = 0 < math.prod(choice.problem.output_shape) < SMALL
-        quick = choice.runs and not choice.direct and small and not choice.numbers.exact
-        self._quick = choice.runs.quick if quick and choice.runs else None
+        self._quick = choice.runs.quick if choice.runs and choice.runs.simple else None
 
     @property
     def algorithm(self) -> str:

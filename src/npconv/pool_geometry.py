@@ -26,7 +26,7 @@ from npconv.problem import Array
 # Elements per piece of work: a piece and its temporaries stay in a core's own caches over all
 # passes, about, and far below any workspace limit. Smaller ones are no faster: between calls into
 # NumPy, threads wait for the interpreter.
-TILE = 2**18
+TILE = 2**19
 # So many pieces are remembered for the next call.
 FEW = 64
 
@@ -228,8 +228,8 @@ class Pool(_Fields):
         N, C = (self.shape[i] for i in self.order[:2])
         first, *rest = (window.axis for window in self.windows)
         row = math.prod(max(axis.out, axis.size) for axis in rest)  # seen axis by axis
-        rows = min(first.out, max(1, TILE // row))
-        plane = math.prod(self.space) if self.is_global else row * first.out
+        plane = row * max(first.out, first.size)
+        rows = min(first.out, max(1, TILE * first.out // plane)) if plane else first.out
         planes = max(1, TILE // plane)
         channels = _even(C, planes)
         images = _even(N, planes // channels)

@@ -143,7 +143,7 @@ class ConvProblem(_Fields):
 
     def view_input(self, x: Array) -> Array:
         """View ``input`` or its gradient as ``(N, G, C, *size)``."""
-        x = x.transpose(self._order(self.layout, "NC")) if self.layout else x
+        x = self.view_channels(x)
         if self.batch_groups == 1:
             return x.reshape(self.N, self.G, self.C, *self.size)
         # Image n of batch group b is input image b * N + n; each batch group is a group.
@@ -156,8 +156,11 @@ class ConvProblem(_Fields):
 
     def view_output(self, y: Array) -> Array:
         """View the output or its gradient as ``(N, G, K, *out)``."""
-        y = y.transpose(self._order(self.layout, "NC")) if self.layout else y
-        return y.reshape(self.N, self.G, self.K, *self.out)
+        return self.view_channels(y).reshape(self.N, self.G, self.K, *self.out)
+
+    def view_channels(self, array: Array) -> Array:
+        """View an input, an output or a gradient of either as ``(N, channels, *spatial)``."""
+        return array.transpose(self._order(self.layout, "NC")) if self.layout else array
 
     def image(self, n: int, array: Array) -> Array:
         """View what belongs to image ``n`` in an input, an output or a gradient of either."""

@@ -287,7 +287,7 @@ def conv_transpose_backward(
         )
     if "bias" in wanted:
         numbers = numbers_for(dy.dtype, dy.dtype, dtype)
-        db = execute.bias_grad(problem.view_input(dy), numbers)
+        db = execute.bias_grad(problem.view_channels(dy), numbers)
     return ConvGradients(dx, dw, db)
 
 

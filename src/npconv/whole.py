@@ -8,6 +8,7 @@ in a certain way is kept with the choice.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol, TypeGuard, cast
 
 import numpy as np
@@ -18,6 +19,7 @@ from npconv.compiled.registers import SUMS
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import LINES
 
+SMALL = 2**26  # numbers of a result that are there on every machine
 # Pieces of working memory kept for the next calls, and the largest of them.
 KEPT, KEPT_BYTES = 2, 8 * 2**20
 
@@ -68,7 +70,8 @@ class Runs:
 
     __slots__ = (
         *("algorithm", "bias_dtype", "bias_shape", "direction", "dtype", "first_shape"),
-        *("out_shape", "sums", "prepared", "problem", "threads", "workspace"),
+        *("out_shape", "prepared", "problem", "second_shape", "simple", "sums", "threads"),
+        "workspace",
     )
 
     def __init__(
@@ -90,10 +93,17 @@ class Runs:
         self.bias_dtype = self.dtype if adds else None
         self.threads, self.workspace = threads, workspace
         self.prepared: dict[Any, Any] = {}
-        self.first_shape, self.out_shape = problem.input_shape, problem.output_shape
         self.bias_shape = (problem.K * problem.G,)
-        if direction is Direction.INPUT_GRAD:
-            self.first_shape, self.out_shape = self.out_shape, self.first_shape
+        x, w, y = problem.input_shape, problem.kernel_shape, problem.output_shape
+        self.first_shape, self.second_shape, self.out_shape = {
+            Direction.FORWARD: (x, w, y),
+            Direction.INPUT_GRAD: (y, w, x),
+            Direction.KERNEL_GRAD: (y, x, w),
+        }[direction]
+        # What is large or of size 0 goes the long way, and so do transforms, and integers, to be
+        # checked.
+        small = 0 < math.prod(self.out_shape) < SMALL
+        self.simple = small and algorithm.direct and self.dtype.kind not in "iu"
 
     def quick(self, first: Any, second: Any, bias: Any) -> Array | None:
         """Run on what needs no preparation at all; None for all else, which others look into.
@@ -110,20 +120,34 @@ class Runs:
             or first.dtype is not self.dtype
             or first.shape != self.first_shape
             or not first.flags.aligned
-            or not (
-                bias is None
-                or (
-                    type(bias) is np.ndarray
-                    and bias.dtype is self.bias_dtype
-                    and bias.shape == self.bias_shape
-                    and bias.flags.c_contiguous
-                    and bias.flags.aligned
-                )
-            )
+            or not (bias is None or self._adds(bias))
         ):
             return None
         out = np.empty(self.out_shape, self.dtype)
         return out if self.of_kernel(first, second.whole, out, bias) else None
+
+    def at_once(self, first: Any, second: Any, bias: Any = None) -> Array | None:
+        """Run on two arrays as planned, likewise: the kernel, if it is one, is packed here."""
+        if not (self.simple and (bias is None or self._adds(bias))):
+            return None
+        for array, shape in ((first, self.first_shape), (second, self.second_shape)):
+            if type(array) is not np.ndarray or array.shape != shape or not self.take(array):
+                return None
+        out = np.empty(self.out_shape, self.dtype)
+        if self.direction is Direction.KERNEL_GRAD:
+            return out if self.of_operands(second, first, out) else None
+        packed = self.packed(second)
+        return out if packed is not None and self.of_kernel(first, packed, out, bias) else None
+
+    def _adds(self, bias: Any) -> bool:
+        """Whether a bias can be added as it comes."""
+        return (
+            type(bias) is np.ndarray
+            and bias.dtype is self.bias_dtype
+            and bias.shape == self.bias_shape
+            and bias.flags.c_contiguous
+            and bias.flags.aligned
+        )
 
     def take(self, *arrays: Array) -> bool:
         """Whether arrays can be taken as they are."""

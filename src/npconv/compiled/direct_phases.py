@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npconv.compiled.phases import Phase, axes_of
+from npconv.compiled.phases import Phase, axes_of, combined
 from npconv.phases import AxisPhase, axis_phases, zones
 from npconv.problem import Array, ConvProblem
 
@@ -52,7 +52,7 @@ def find(problem: ConvProblem, lanes: int) -> Found:
     ways = [[a] if len(a) == len(b) else [a, b] for a, b in zip(plain, zoned, strict=True)]
     found = []
     for chosen in product(*ways):
-        phases = tuple(Phase(each) for each in product(*chosen))
+        phases = tuple(combined(chosen))
         skips = any(a is not b for a, b in zip(chosen, plain, strict=True))
         # Of a kernel's rows that lie apart, a band of all would hold more than one of a zone.
         near = all(each.axes[1].unit <= each.axes[1].step for each in phases)

@@ -18,6 +18,9 @@ from npconv.problem import Array, ConvProblem
 
 WORKER_WORD = 4  # of those that `words` makes
 PAGE, WAYS = 4096, 8  # bytes after which a cache's sets come again, lines of a set
+# What a band may take of the second cache, in bytes of lines; how many times as much as its own
+# numbers; and how many blocks of output channels have to read it, before it is better gathered.
+LYING, SPARSE, READS = 2**18, 1.5, 8
 
 
 def as_it_is_read(
@@ -104,7 +107,8 @@ def reads_in_place(
     """Whether a phase's outputs can be computed from the image as it lies.
 
     There must be no padding. Channels that lie a multiple of a page apart would push each
-    other out of the cache. Where vectors run along the image, they are read whole.
+    other out of the cache, and so would lines that hold little of what is read. Where vectors
+    run along the image, they are read whole.
     """
     if not stays_inside(problem, piece):
         return False
@@ -112,6 +116,8 @@ def reads_in_place(
     if how.channels > 1 and apart >= PAGE and not 1 / 16 <= apart % PAGE / PAGE <= 15 / 16:
         return False
     if how.mode == "shifted" and _crowded(apart, min(how.channels, DEPTH)):
+        return False
+    if how.reads >= READS and _lies_sparsely(how, piece, x, itemsize):
         return False
     columns = piece.band.columns, piece.last
     whole = all(count % how.lanes == 0 for count in columns)
@@ -123,6 +129,17 @@ def _crowded(apart: int, rows: int) -> bool:
     across = TILE_BYTES // CACHE_LINE + 1
     lines = np.add.outer(np.arange(rows) * apart // CACHE_LINE, np.arange(across))
     return bool(np.bincount(lines.ravel() % (PAGE // CACHE_LINE)).max(initial=0) >= WAYS)
+
+
+def _lies_sparsely(how: Layout, piece: Pieces, x: Strides, itemsize: int) -> bool:
+    """Whether the lines of a band hold little of it, under a stride, and are too many."""
+    planes, rows, columns = piece.band.slots
+    if abs(x[2]) * itemsize < CACHE_LINE:  # lines hold several channels
+        return False
+    reach = columns.inputs.max() - columns.inputs.min() + 1
+    lines = planes.number * rows.number * (reach * abs(x[-1]) * itemsize // CACHE_LINE + 1)
+    lying = CACHE_LINE * how.channels * lines
+    return bool(lying > max(LYING, SPARSE * how.channels * piece.band.channel * itemsize))
 
 
 def stays_inside(problem: ConvProblem, piece: Pieces) -> bool:

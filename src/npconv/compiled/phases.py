@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -31,8 +32,22 @@ class Phase(NamedTuple):
 
 def phases(problem: ConvProblem) -> list[Phase]:
     """Give the phases of a problem along `RANK` axes; those without outputs are left out."""
-    per_axis = [axis_phases(axis) for axis in axes_of(problem)]
-    return [Phase(chosen) for chosen in product(*per_axis)]
+    return combined([axis_phases(axis) for axis in axes_of(problem)])
+
+
+def combined(per_axis: Sequence[Sequence[AxisPhase]]) -> list[Phase]:
+    """Combine the phases of each axis. Where one reads nothing, later axes are not split."""
+    if not all(per_axis):
+        return []
+    found: list[tuple[AxisPhase, ...]] = [()]
+    for alike in per_axis:
+        whole = AxisPhase(0, 1, sum(each.number for each in alike), (), 0, 1, 1)
+        found = [
+            (*before, each)
+            for before in found
+            for each in (alike if all(phase.taps for phase in before) else (whole,))
+        ]
+    return [Phase(axes) for axes in found]
 
 
 def axes_of(problem: ConvProblem) -> list[Axis]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from npconv.compiled.blocks import BIAS, FIRST, FLAGS, OUT, SCRATCH, SECOND
 from npconv.compiled.front_end import helper
+from npconv.compiled.kernels.direct_bias import bias_alone
 from npconv.compiled.kernels.direct_terms import packed_terms
 from npconv.compiled.kernels.gather import gather_for, place
 from npconv.compiled.kernels.memory import (
@@ -23,7 +24,7 @@ from npconv.compiled.kernels.memory import (
     stack_words,
 )
 from npconv.compiled.kernels.pack import finite_row, pieces_of_rows
-from npconv.compiled.kernels.rows import row_add, row_fill, row_spread, square
+from npconv.compiled.kernels.rows import row_add, row_spread, square
 from npconv.compiled.kernels.tiles import broadcast_tile, shifted_tile
 from npconv.compiled.kernels.vectors import Vectors
 from npconv.compiled.kernels.words import (
@@ -105,6 +106,7 @@ def make(mode: str, dtype: str) -> Callable[..., None]:
 def _of_phase(v: Vectors, sums: Any) -> Callable[..., None]:
     gather: Any = helper(gather_for(v))
     place_of: Any = helper(place)
+    alone: Any = helper(bias_alone(v))
     item, size = v.itemsize, v.outside.itemsize
 
     def of_phase(
@@ -118,13 +120,6 @@ def _of_phase(v: Vectors, sums: Any) -> Callable[..., None]:
         row, plane = rest % down * get_int(phase, ROWS), rest // down
         rows = min(get_int(phase, ROWS), get_int(phase, ALL_ROWS) - row)
         columns = min(get_int(phase, COLUMNS), get_int(phase, ALL_COLUMNS) - column)
-        x = get_int(block, FIRST) + size * (
-            n * get_int(block, X_IMAGE) + g * get_int(block, X_GROUP)
-        )
-        if get_int(phase, IN_PLACE):
-            tile, band = band, x + size * place_of(block, phase, plane, row, column)
-        else:
-            gather(block, phase, x, plane, row, column, band, 0, get_int(block, CHANNELS))
         y = get_int(block, OUT) + size * (
             n * get_int(block, Y_IMAGE)
             + g * get_int(block, Y_GROUP)
@@ -133,16 +128,26 @@ def _of_phase(v: Vectors, sums: Any) -> Callable[..., None]:
             + row * get_int(phase, Y_ROW)
             + column * get_int(phase, Y_COLUMN)
         )
-        w = get_int(block, SECOND)
-        if get_int(phase, SOURCES):
-            w += size * g * get_int(block, W_GROUP)
-        else:
-            w += item * (g * get_int(block, PACKED_GROUP) + get_int(phase, PACKED))
         bias = get_int(block, BIAS)
         if bias:
             bias += item * g * get_int(block, OUT_CHANNELS)
         first = chunk * get_int(phase, BLOCKS_A_CHUNK)
         stop = min(first + get_int(phase, BLOCKS_A_CHUNK), get_int(phase, BLOCK_COUNT))
+        if not get_int(phase, TERMS):
+            alone(block, phase, bias, y, rows, columns, first, stop)
+            return
+        x = get_int(block, FIRST) + size * (
+            n * get_int(block, X_IMAGE) + g * get_int(block, X_GROUP)
+        )
+        if get_int(phase, IN_PLACE):
+            tile, band = band, x + size * place_of(block, phase, plane, row, column)
+        else:
+            gather(block, phase, x, plane, row, column, band, 0, get_int(block, CHANNELS))
+        w = get_int(block, SECOND)
+        if get_int(phase, SOURCES):
+            w += size * g * get_int(block, W_GROUP)
+        else:
+            w += item * (g * get_int(block, PACKED_GROUP) + get_int(phase, PACKED))
         sums(block, phase, band, tile, piece, w, bias, y, row, rows, columns, first, stop)
 
     return of_phase
@@ -152,7 +157,7 @@ def _broadcast_sums(v: Vectors) -> Callable[..., None]:
     """Vectors run along output channels; a tile ``(pixels, channels)`` is written transposed."""
     fill: Any = helper(broadcast_tile(v))
     write: Any = helper(_write_columns(v))
-    zero, item, pack = row_fill(v), v.itemsize, helper(_packed_piece(v))
+    item, pack = v.itemsize, helper(_packed_piece(v))
     call: Any = helper(_call_piece(v))
 
     def sums(
@@ -180,8 +185,6 @@ def _broadcast_sums(v: Vectors) -> Callable[..., None]:
                     band, bases, steps + 8 * t, packed, tile, rows * columns,
                     depth, width, t, ahead,
                 )  # fmt: skip
-            if not T:
-                zero(tile, rows * columns * width)
             write(block, phase, tile, bias, y, start, width, rows, columns)
 
     return sums

@@ -39,6 +39,30 @@ def row_fill(v: Vectors) -> Any:
     return emitted(fill, 2)
 
 
+def row_of(v: Vectors) -> Any:
+    """Make ``(to, apart, count, number)``: writes one number to an array so often."""
+    put, many = v.outside.setter, _row_of(v)
+
+    def write(to: int, apart: int, count: int, number: float) -> None:
+        if apart == 1:
+            many(to, count, number)
+        else:
+            for i in range(count):
+                put(to, i * apart, number)
+
+    made: Any = helper(write)
+    return made
+
+
+def _row_of(v: Vectors) -> Any:
+    def write(builder: Any, to: Any, count: Any, number: Any) -> None:
+        value = v.broadcast(builder, number)
+        store = v.outside.store
+        along(v, builder, count, lambda place, mask: store(builder, to, place, value, mask))
+
+    return emitted(write, (types.int64, types.int64, v.numba_type))
+
+
 def row_add(v: Vectors) -> Any:
     """Make ``(to, source, count, number)``: writes numbers to an array, with one added to each."""
 
