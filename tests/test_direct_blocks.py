@@ -251,7 +251,8 @@ def test_a_band_that_lies_sparsely_is_gathered() -> None:
     """Under a stride, lines of the image that many channels read would hold little of it."""
     rng = np.random.default_rng(0)
     for size, K, in_place in ((56, 520, False), (56, 48, True), (20, 520, True)):
-        x, w, options = (1, 192, size, size), (K, 192, 1, 1), {"stride": 3}
+        x, w = (1, 192, size, size), (K, 192, 1, 1)
+        options: dict[str, Any] = {"stride": 3}
         problem = ConvProblem.of(x, w, **options)
         image, kernel = (rng.integers(-3, 4, shape).astype(np.float32) for shape in (x, w))
         strides = tuple(stride // 4 for stride in problem.view_input(image).strides)
@@ -270,15 +271,16 @@ def test_a_band_that_lies_sparsely_is_gathered() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int64"])
 @pytest.mark.parametrize("layout", ["", "NHWC"])
 def test_outputs_that_read_nothing_are_the_bias(layout: str, dtype: str) -> None:
-    rng, options = np.random.default_rng(0), {"input_dilation": (3, 2), "padding": (2, 1)}
+    rng = np.random.default_rng(0)
+    options: dict[str, Any] = {"input_dilation": (3, 2), "padding": (2, 1)}
     shape = (2, 5, 6, 21) if not layout else (2, 6, 21, 5)
     bias = np.array([*range(-7, 6), -0.0]).astype(dtype)
     x, w = (rng.integers(-3, 4, each).astype(dtype) for each in (shape, (14, 5, 1, 1)))
-    how = {"layout": layout} if layout else {}
-    exact = npconv.conv(x, w, bias, algorithm="im2col", **options, **how)
+    options |= {"layout": layout} if layout else {}
+    exact = npconv.conv(x, w, bias, algorithm="im2col", **options)
     for threads in (1, 3):
         with npconv.settings(threads=threads):
-            found = npconv.conv(x, w, bias, algorithm="direct", **options, **how)
+            found = npconv.conv(x, w, bias, algorithm="direct", **options)
         np.testing.assert_array_equal(found, exact)
         np.testing.assert_array_equal(np.signbit(found), np.signbit(exact))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -286,7 +287,7 @@ def test_small_calls_go_straight_to_machine_code(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(trusted, "all_images", never)
     for found, exact in zip(everything(), expected, strict=True):
         np.testing.assert_array_equal(found, exact)
-    long = [
+    long: list[Callable[[], object]] = [
         lambda: npconv.conv(x, w, out=np.empty(Y, np.float32), **options),
         lambda: npconv.conv(x, w, bias[::-1], **options),
         lambda: npconv.conv(x, w, bias.astype("f8"), dtype="f4", **options),
