@@ -271,13 +271,17 @@ def test_small_calls_go_straight_to_machine_code(monkeypatch: pytest.MonkeyPatch
     x, w = operands("forward")
     dy, bias = numbers(Y), numbers(Y[1:2])
     plan = plan_of(algorithm="direct")
+    packed = plan.pack(w)
     options: dict[str, Any] = {**OPTIONS, "algorithm": "direct"}
 
     def everything() -> list[Array]:
         grads = npconv.conv_backward(dy, x, w, needs=("input", "kernel"), **options)
         assert grads.input is not None
         assert grads.kernel is not None
-        return [plan(x, w), npconv.conv(x, w, bias, **options), grads.input, grads.kernel]
+        out = [np.empty(Y, np.float32) for _ in range(2)]
+        assert plan(x, packed, bias, out[0]) is out[0]
+        assert npconv.conv(x, w, bias, out=out[1][..., ::-1], **options).base is out[1]
+        return [plan(x, w), npconv.conv(x, w, bias, **options), grads.input, grads.kernel, *out]
 
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("the long way")
@@ -288,7 +292,6 @@ def test_small_calls_go_straight_to_machine_code(monkeypatch: pytest.MonkeyPatch
     for found, exact in zip(everything(), expected, strict=True):
         np.testing.assert_array_equal(found, exact)
     long: list[Callable[[], object]] = [
-        lambda: npconv.conv(x, w, out=np.empty(Y, np.float32), **options),
         lambda: npconv.conv(x, w, bias[::-1], **options),
         lambda: npconv.conv(x, w, bias.astype("f8"), dtype="f4", **options),
         lambda: npconv.conv(x.astype(int), w.astype(int), **options),
@@ -302,3 +305,11 @@ def test_small_calls_go_straight_to_machine_code(monkeypatch: pytest.MonkeyPatch
         plan(x[:1], w)
     with pytest.raises(ShapeError, match="bias must have shape"):
         npconv.conv(x, w, bias[1:], **options)
+    for kernel in (w, packed):
+        with pytest.raises(DTypeError, match="out must have the result's dtype"):
+            plan(x, kernel, out=np.empty(Y))
+    memory = np.zeros(dy.size + x.size, np.float32)
+    with pytest.raises(UnsupportedError, match="out must not overlap an operand"):
+        plan_of("input_grad", algorithm="direct")(
+            memory[: dy.size].reshape(Y), w, out=memory[-x.size - 1 : -1].reshape(X)
+        )

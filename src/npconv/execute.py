@@ -297,7 +297,7 @@ def _at_once(
     choice: Choice, first: Array, second: Array | Packed, bias: Array | None, out: Array | None
 ) -> Array | None:
     """Run what needs nothing checked but how its arrays lie; None for all else."""
-    return choice.runs.at_once(first, second, bias) if choice.runs and out is None else None
+    return choice.runs.at_once(first, second, bias, out) if choice.runs else None
 
 
 def bias_grad(dy: Array, numbers: Numbers) -> Array:

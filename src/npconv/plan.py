@@ -82,8 +82,8 @@ class Plan:
 
         ``bias`` goes with the forward direction only; ``kernel`` may be a packed one.
         """
-        if self._quick and out is None:
-            y = self._quick(first, second, bias)
+        if self._quick:
+            y = self._quick(first, second, bias, out)
             if y is not None:
                 return y
         names = NAMES[self.choice.direction]

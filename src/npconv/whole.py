@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeGuard, cast
 import numpy as np
 
 from npconv.algorithms.protocol import Algorithm, DType
+from npconv.arrays import check_out
 from npconv.compiled.prepared import Prepared, Strides, address, strides_of
 from npconv.compiled.registers import SUMS
 from npconv.problem import Array, ConvProblem, Direction
@@ -105,7 +106,7 @@ class Runs:
         small = 0 < math.prod(self.out_shape) < SMALL
         self.simple = small and algorithm.direct and self.dtype.kind not in "iu"
 
-    def quick(self, first: Any, second: Any, bias: Any) -> Array | None:
+    def quick(self, first: Any, second: Any, bias: Any, out: Any = None) -> Array | None:
         """Run on what needs no preparation at all; None for all else, which others look into.
 
         That is an array as planned, and a kernel packed by the same plan. It is all that
@@ -123,21 +124,34 @@ class Runs:
             or not (bias is None or self._adds(bias))
         ):
             return None
-        out = np.empty(self.out_shape, self.dtype)
-        return out if self.of_kernel(first, second.whole, out, bias) else None
+        if out is None:
+            y = np.empty(self.out_shape, self.dtype)
+        elif self._takes(out, first, second.whole, bias):
+            y = out
+        else:
+            return None
+        return y if self.of_kernel(first, second.whole, y, bias) else None
 
-    def at_once(self, first: Any, second: Any, bias: Any = None) -> Array | None:
+    def at_once(self, first: Any, second: Any, bias: Any, out: Any) -> Array | None:
         """Run on two arrays as planned, likewise: the kernel, if it is one, is packed here."""
         if not (self.simple and (bias is None or self._adds(bias))):
             return None
         for array, shape in ((first, self.first_shape), (second, self.second_shape)):
             if type(array) is not np.ndarray or array.shape != shape or not self.take(array):
                 return None
-        out = np.empty(self.out_shape, self.dtype)
+        if out is None:
+            out = np.empty(self.out_shape, self.dtype)
+        elif not self._takes(out, first, second, bias):
+            return None
         if self.direction is Direction.KERNEL_GRAD:
             return out if self.of_operands(second, first, out) else None
         packed = self.packed(second)
         return out if packed is not None and self.of_kernel(first, packed, out, bias) else None
+
+    def _takes(self, out: Any, *operands: Array | None) -> bool:
+        """Whether a result can be written as it lies; raise where it can take none at all."""
+        check_out(out, self.out_shape, self.dtype, *(a for a in operands if a is not None))
+        return type(out) is np.ndarray and out.flags.aligned
 
     def _adds(self, bias: Any) -> bool:
         """Whether a bias can be added as it comes."""

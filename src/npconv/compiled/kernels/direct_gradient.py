@@ -16,7 +16,7 @@ from typing import Any
 from npconv.compiled.blocks import OUT, SCRATCH
 from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.gather import gather_for, place
-from npconv.compiled.kernels.memory import get_int, getter, setter
+from npconv.compiled.kernels.memory import call_lines, get_int, getter, setter
 from npconv.compiled.kernels.rows import row_copy, row_fill, square
 from npconv.compiled.kernels.tiles import broadcast_tile
 from npconv.compiled.kernels.vectors import Vectors
@@ -66,6 +66,8 @@ from npconv.compiled.kernels.words import (
     Y_PLANE,
     Y_ROW,
 )  # fmt: skip
+
+NEAR = 2**20  # bytes of an image's gradient: as many, about, are still near a core
 
 
 def make(dtype: str) -> Callable[..., None]:
@@ -203,6 +205,8 @@ def _turn(v: Vectors) -> Callable[..., None]:
         if along == 1 and get_int(phase, Y_ROW) == columns:  # rows follow each other
             lines, length = 1, rows * columns
         there = min(width, get_int(block, OUT_CHANNELS) - start)
+        following = columns if get_int(phase, COLUMN_PIECES) > 1 else rows * get_int(phase, Y_ROW)
+        far = size * abs(apart) * get_int(block, OUT_CHANNELS) > NEAR
         for row in range(lines):
             source, to = (
                 dy + size * row * get_int(phase, Y_ROW),
@@ -210,6 +214,9 @@ def _turn(v: Vectors) -> Callable[..., None]:
             )
             for k in range(0, there, L):
                 if along == 1:
+                    # No processor guesses where so many channels lie: the next band's are called.
+                    for i in range(k, min(k + L, there) if far else k):
+                        call_lines(source + size * (i * apart + following), size * length)
                     for q in range(0, length, L):
                         transpose(
                             to + item * (q * width + k), width,
