@@ -9,7 +9,7 @@ from llvmlite import ir
 
 from npconv.compiled.blocks import CALL_WORDS, FIRST, FLAGS, OUT
 from npconv.compiled.front_end import helper
-from npconv.compiled.kernels.loops import repeated
+from npconv.compiled.kernels.loops import TOGETHER, repeated
 from npconv.compiled.kernels.memory import I32, I64, at, emitted, get_int, put_int, setter
 from npconv.compiled.kernels.rows import row_copy, square
 from npconv.compiled.kernels.vectors import Vectors
@@ -202,15 +202,27 @@ def finite_row(v: Vectors, *, outside: bool) -> Any:
     load = v.outside.load if outside else v.load
 
     def check(builder: Any, address: Any, count: Any) -> Any:
-        def one(step: Any, held: list[Any], mask: Any = None) -> list[Any]:
-            seen = load(builder, address, builder.mul(step, I64(v.lanes)), mask)
+        def one(place: Any, held: Any, mask: Any = None) -> Any:
             # 0 * Inf and 0 * NaN are NaN, and stay so.
-            return [v.fma(builder, seen, v.zero, held[0])]
+            seen = load(builder, address, builder.mul(place, I64(v.lanes)), mask)
+            return v.fma(builder, seen, v.zero, held)
+
+        def some(step: Any, held: list[Any]) -> list[Any]:
+            first = builder.mul(step, I64(TOGETHER))
+            return [one(builder.add(first, I64(i)), each) for i, each in enumerate(held)]
 
         vectors = builder.sdiv(count, I64(v.lanes))
-        held = repeated(builder, vectors, [v.zero], one)
+        steps = builder.sdiv(vectors, I64(TOGETHER))
+        total, *others = repeated(builder, steps, [v.zero] * TOGETHER, some)
+        for each in others:
+            total = builder.fadd(total, each)
+        done = builder.mul(steps, I64(TOGETHER))
+        (total,) = repeated(
+            builder, builder.sub(vectors, done), [total],
+            lambda step, held: [one(builder.add(done, step), held[0])],
+        )  # fmt: skip
         rest = builder.sub(count, builder.mul(vectors, I64(v.lanes)))
-        (total,) = one(vectors, held, v.first(builder, rest))
+        total = one(vectors, total, v.first(builder, rest))
         same = builder.fcmp_ordered("==", total, v.zero)
         bits = builder.bitcast(same, ir.IntType(v.lanes))
         whole = builder.icmp_unsigned("==", bits, ir.IntType(v.lanes)(2**v.lanes - 1))
