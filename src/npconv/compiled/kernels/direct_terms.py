@@ -11,23 +11,36 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from npconv.compiled.kernels.memory import I64, emitted, get_int
+from npconv.compiled.kernels.memory import I64, at, emitted, get_int
 from npconv.compiled.kernels.vectors import Vectors
+
+TOGETHER = 3  # vectors of a block, and of a tile a few times as many
 
 
 def packed_terms(v: Vectors) -> Callable[..., None]:
     """Copy vectors, of ``most`` a row, that begin ``steps`` behind each of ``bases``."""
     nbytes, item = v.lanes * v.itemsize, v.itemsize
-
-    def copied(builder: Any, to: Any, source: Any) -> None:
-        v.store(builder, to, I64(0), v.load(builder, source, I64(0)))
-
-    copy = emitted(copied, 2)
+    some, one = _copy(v, TOGETHER), _copy(v, 1)
 
     def pack(to: int, most: int, x: int, bases: int, vectors: int, steps: int, terms: int) -> None:
+        whole = vectors // TOGETHER * TOGETHER
         for t in range(terms):
             row, source = to + t * most * nbytes, x + item * get_int(steps, t)
-            for j in range(vectors):
-                copy(row + j * nbytes, source + item * get_int(bases, j))
+            for j in range(0, whole, TOGETHER):
+                some(row + j * nbytes, source, bases + 8 * j)
+            for j in range(whole, vectors):
+                one(row + j * nbytes, source, bases + 8 * j)
 
     return pack
+
+
+def _copy(v: Vectors, number: int) -> Any:
+    """Make ``(to, source, bases)``: so many vectors, written side by side."""
+
+    def copy(builder: Any, to: Any, source: Any, bases: Any) -> None:
+        starts = [builder.load(at(builder, I64, bases, I64(j))) for j in range(number)]
+        rows = [v.load(builder, source, start) for start in starts]
+        for j, row in enumerate(rows):
+            v.store(builder, to, I64(j * v.lanes), row)
+
+    return emitted(copy, 3)
