@@ -238,13 +238,13 @@ def test_pieces_of_work_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_pieces_of_work_count_what_they_read() -> None:
-    """With a stride that is more than they write."""
+    """With a stride that is more than they write, and counts half."""
     for shape, kernel in (((8, 64, 4000), 4), ((4, 64, 112, 112), 2), ((1, 1, 3000, 900), 3)):
         windows = (kernel,) * (len(shape) - 2)
         pool = pool_geometry.Pool.of(shape, windows, None, 0, 1, False, None)
         pieces = [[cut.stop - cut.start for cut in at_x] for at_x, _, _ in pool.tiles()]
         assert len(pieces) > 1
-        assert max(map(math.prod, pieces)) <= pool_geometry.TILE
+        assert max(map(math.prod, pieces)) <= 2 * pool_geometry.TILE
         assert sum(map(math.prod, pieces)) >= math.prod(shape)
 
 

@@ -23,10 +23,11 @@ from npconv.numbers import DType
 from npconv.options import is_plain, per_axis, resolve_axes
 from npconv.problem import Array
 
-# Elements per piece of work: a piece and its temporaries stay in a core's own caches over all
-# passes, about, and far below any workspace limit. Smaller ones are no faster: between calls into
-# NumPy, threads wait for the interpreter.
-TILE = 2**19
+# Elements per piece of work; those that are only read count half, as they are gone through once. A
+# piece and its temporaries stay in a core's own caches over all passes, about, and far below any
+# workspace limit. Smaller ones are no faster: between calls into NumPy, threads wait for the
+# interpreter.
+TILE = 2**18
 # So many pieces are remembered for the next call.
 FEW = 64
 
@@ -228,8 +229,8 @@ class Pool(_Fields):
         N, C = (self.shape[i] for i in self.order[:2])
         first, *rest = (window.axis for window in self.windows)
         row = math.prod(max(axis.out, axis.size) for axis in rest)  # seen axis by axis
-        plane = row * max(first.out, first.size)
-        rows = min(first.out, max(1, TILE * first.out // plane)) if plane else first.out
+        plane = row * max(first.out, first.size // 2)
+        rows = min(first.out, max(1, TILE * first.out // plane))
         planes = max(1, TILE // plane)
         channels = _even(C, planes)
         images = _even(N, planes // channels)
