@@ -16,6 +16,9 @@ from npconv.problem import ConvProblem
 
 # Kernel elements along an axis that are transformed together: more would cost accuracy.
 LONGEST = 3
+# Numbers of a transformed kernel that a cache keeps, and products that take as long as it takes
+# to read one of a larger kernel from memory.
+KEPT, READING = 3 * 2**20, 14
 
 
 def tile_places(problem: ConvProblem) -> tuple[int, int]:
@@ -41,6 +44,33 @@ def filtering(kernel: int, out: int) -> Filtering:
     if kernel == 2:
         return F_4_2
     return F_2_3 if out <= F_2_3.m else F_4_3
+
+
+def filterings(kernel: Sequence[int], out: Sequence[int], places: Sequence[int]) -> list[Filtering]:
+    """Choose along the two axes with tiles; -1 is one of size 1."""
+    return [filtering(kernel[i], out[i]) if i >= 0 else F_1_1 for i in places]
+
+
+def small_tile(
+    problem: ConvProblem, kernel: Sequence[int], out: Sequence[int], places: Sequence[int]
+) -> tuple[int, ...] | None:
+    """Give a tile of 2 outputs instead of 4 where to read the kernel would take longest.
+
+    A small image has few tiles to multiply with each number of a kernel that comes from memory,
+    and for smaller tiles a kernel has fewer numbers.
+    """
+    filters = filterings(kernel, out, places)
+    small = [F_2_3 if each is F_4_3 else each for each in filters]
+    elements = math.prod(each.t for each in filters)
+    outs = [out[i] if i >= 0 else 1 for i in places]
+
+    def work(chosen: Sequence[Filtering]) -> int:
+        tiles = math.prod(-(-count // each.m) for count, each in zip(outs, chosen, strict=True))
+        return math.prod(each.t for each in chosen) * max(tiles, READING)
+
+    if problem.G * problem.K * problem.C * elements <= KEPT or work(filters) <= work(small):
+        return None
+    return tuple(each.t for each in small)
 
 
 def together(problem: ConvProblem) -> tuple[int, ...]:
@@ -87,11 +117,12 @@ def sub_kernels(problem: ConvProblem, tile: tuple[int, ...] | None = None) -> tu
     for taps in product(*everywhere):
         sizes = tuple(each.number for each in taps)
         plain = problem._replace(axes=tuple(Axis(size, size) for size in sizes))
-        h, w = tile_places(plain)
-        if tile and not found:
-            for i, t in ((h, tile[0]), (w, tile[1])):
+        places = tile_places(plain)
+        if not found:
+            tile = tile or small_tile(problem, sizes, outputs, places)
+            for i, t in zip(places, tile or (), strict=False):
                 outputs[i] = BY_TILE[t].m
-        t_h, t_w = (filtering(sizes[i] if i >= 0 else 1, outputs[i]).t for i in (h, w))
+        t_h, t_w = (each.t for each in filterings(sizes, outputs, places))
         here = tuple(part for part in all_parts if part.taps == taps)
         found.append(SubKernel(taps, (t_h, t_w), here))
     return tuple(found)

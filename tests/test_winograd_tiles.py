@@ -1,0 +1,36 @@
+"""Which tiles Winograd's filtering takes in the compiled engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import npconv
+from npconv.compiled import why_missing
+from npconv.compiled.winograd_pictures import sub_kernels
+from npconv.problem import ConvProblem, Direction
+
+pytestmark = pytest.mark.skipif(why_missing() is not None, reason="without Numba")
+
+
+@pytest.mark.parametrize("direction", [direction.value for direction in Direction])
+def test_large_kernels_on_small_images_have_small_tiles(direction: str) -> None:
+    """To read a kernel of 36 elements a tile would take longest; sums of 16 are exact here."""
+    options: dict[str, Any] = {"padding": 1, "direction": direction}
+    for size, C, t in ((7, 300, 4), (10, 300, 4), (14, 300, 6), (7, 64, 6)):
+        problem = ConvProblem.of((1, C, size, size), (C, C, 3, 3), padding=1)
+        assert [kernel.tile for kernel in sub_kernels(problem)] == [(t, t)]
+    x, w = (3, 300, 7, 7), (300, 300, 3, 3)
+    rng = np.random.default_rng(0)
+    first, second = (rng.integers(-2, 3, shape).astype(np.float32) for shape in (x, w))
+    if direction == "kernel_grad":
+        second = rng.integers(-2, 3, x).astype(np.float32)
+    exact = npconv.plan_conv(x, w, algorithm="direct", **options)(first, second)
+    for threads in (1, 3):
+        with npconv.settings(threads=threads):
+            plan = npconv.plan_conv(x, w, algorithm="winograd_fused", **options)
+            np.testing.assert_array_equal(plan(first, second), exact)
+            if direction != "kernel_grad":
+                np.testing.assert_array_equal(plan(first, plan.pack(second)), exact)
