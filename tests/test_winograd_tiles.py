@@ -34,3 +34,24 @@ def test_large_kernels_on_small_images_have_small_tiles(direction: str) -> None:
             np.testing.assert_array_equal(plan(first, second), exact)
             if direction != "kernel_grad":
                 np.testing.assert_array_equal(plan(first, plan.pack(second)), exact)
+
+
+@pytest.mark.parametrize("direction", ["forward", "input_grad"])
+@pytest.mark.parametrize("size", [7, 10, 14])
+def test_no_limit_makes_bits_depend_on_the_batch(size: int, direction: str) -> None:
+    """With some a single image is computed whole, and a batch in blocks of channels."""
+    rng, options = np.random.default_rng(0), {"padding": 1, "direction": direction}
+    x = rng.standard_normal((4, 300, size, size)).astype(np.float32)
+    w = rng.standard_normal((300, 300, 3, 3)).astype(np.float32)
+    ways = set()
+    for limit in (4, 5, 6, 8, 64):
+        found = []
+        with npconv.settings(workspace_limit=limit * 2**20):
+            for n in (1, 2, 4):
+                asked: Any = {**options, "algorithm": "winograd_fused"}
+                plan = npconv.plan_conv((n, *x.shape[1:]), w.shape, **asked)
+                ways.add(plan.choice.runs is None)
+                found += [plan(x[:n], w)[0], plan(x[:n], plan.pack(w))[0]]
+        for other in found[1:]:
+            np.testing.assert_array_equal(other, found[0])
+    assert ways == {True, False}

@@ -51,24 +51,22 @@ def filterings(kernel: Sequence[int], out: Sequence[int], places: Sequence[int])
     return [filtering(kernel[i], out[i]) if i >= 0 else F_1_1 for i in places]
 
 
-def small_tile(
-    problem: ConvProblem, kernel: Sequence[int], out: Sequence[int], places: Sequence[int]
-) -> tuple[int, ...] | None:
+def small_tile(channels: int, filters: Sequence[Filtering], columns: int) -> tuple[int, ...] | None:
     """Give a tile of 2 outputs instead of 4 where to read the kernel would take longest.
 
     A small image has few tiles to multiply with each number of a kernel that comes from memory,
-    and for smaller tiles a kernel has fewer numbers.
+    and for smaller tiles a kernel has fewer numbers. What a cut may change has no say, or bits
+    would depend on it, and so on the batch: as many output channels as there are input channels
+    are assumed, and as many rows as columns.
     """
-    filters = filterings(kernel, out, places)
     small = [F_2_3 if each is F_4_3 else each for each in filters]
-    elements = math.prod(each.t for each in filters)
-    outs = [out[i] if i >= 0 else 1 for i in places]
 
     def work(chosen: Sequence[Filtering]) -> int:
-        tiles = math.prod(-(-count // each.m) for count, each in zip(outs, chosen, strict=True))
+        tiles = math.prod(-(-columns // each.m) for each in chosen if each is not F_1_1)
         return math.prod(each.t for each in chosen) * max(tiles, READING)
 
-    if problem.G * problem.K * problem.C * elements <= KEPT or work(filters) <= work(small):
+    numbers = channels**2 * math.prod(each.t for each in filters)
+    if numbers <= KEPT or work(filters) <= work(small):
         return None
     return tuple(each.t for each in small)
 
@@ -119,7 +117,8 @@ def sub_kernels(problem: ConvProblem, tile: tuple[int, ...] | None = None) -> tu
         plain = problem._replace(axes=tuple(Axis(size, size) for size in sizes))
         places = tile_places(plain)
         if not found:
-            tile = tile or small_tile(problem, sizes, outputs, places)
+            filters = filterings(sizes, outputs, places)
+            tile = tile or small_tile(problem.C, filters, outputs[-1])
             for i, t in zip(places, tile or (), strict=False):
                 outputs[i] = BY_TILE[t].m
         t_h, t_w = (each.t for each in filterings(sizes, outputs, places))
