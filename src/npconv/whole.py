@@ -124,13 +124,8 @@ class Runs:
             or not (bias is None or self._adds(bias))
         ):
             return None
-        if out is None:
-            y = np.empty(self.out_shape, self.dtype)
-        elif self._takes(out, first, second.whole, bias):
-            y = out
-        else:
-            return None
-        return y if self.of_kernel(first, second.whole, y, bias) else None
+        y = self._result(out, first, second.whole, bias)
+        return y if y is not None and self.of_kernel(first, second.whole, y, bias) else None
 
     def at_once(self, first: Any, second: Any, bias: Any, out: Any) -> Array | None:
         """Run on two arrays as planned, likewise: the kernel, if it is one, is packed here."""
@@ -139,19 +134,23 @@ class Runs:
         for array, shape in ((first, self.first_shape), (second, self.second_shape)):
             if type(array) is not np.ndarray or array.shape != shape or not self.take(array):
                 return None
-        if out is None:
-            out = np.empty(self.out_shape, self.dtype)
-        elif not self._takes(out, first, second, bias):
+        y = self._result(out, first, second, bias)
+        if y is None:
             return None
         if self.direction is Direction.KERNEL_GRAD:
-            return out if self.of_operands(second, first, out) else None
+            return y if self.of_operands(second, first, y) else None
         packed = self.packed(second)
-        return out if packed is not None and self.of_kernel(first, packed, out, bias) else None
+        return y if packed is not None and self.of_kernel(first, packed, y, bias) else None
 
-    def _takes(self, out: Any, *operands: Array | None) -> bool:
-        """Whether a result can be written as it lies; raise where it can take none at all."""
+    def _result(self, out: Any, *operands: Array | None) -> Array | None:
+        """Give what to write into: the caller's array, checked, or a new one.
+
+        None where machine code cannot write there.
+        """
+        if out is None:
+            return np.empty(self.out_shape, self.dtype)
         check_out(out, self.out_shape, self.dtype, *(a for a in operands if a is not None))
-        return type(out) is np.ndarray and out.flags.aligned
+        return out if type(out) is np.ndarray and out.flags.aligned else None
 
     def _adds(self, bias: Any) -> bool:
         """Whether a bias can be added as it comes."""

@@ -14,19 +14,19 @@ from typing import Any
 from npconv.compiled.kernels.memory import I64, at, emitted, get_int
 from npconv.compiled.kernels.vectors import Vectors
 
-TOGETHER = 3  # vectors of a block, and of a tile a few times as many
+ABREAST = 3  # vectors of a block, and of a tile a few times as many
 
 
 def packed_terms(v: Vectors) -> Callable[..., None]:
     """Copy vectors, of ``most`` a row, that begin ``steps`` behind each of ``bases``."""
     nbytes, item = v.lanes * v.itemsize, v.itemsize
-    some, one = _copy(v, TOGETHER), _copy(v, 1)
+    some, one = _copy(v, ABREAST), _copy(v, 1)
 
     def pack(to: int, most: int, x: int, bases: int, vectors: int, steps: int, terms: int) -> None:
-        whole = vectors // TOGETHER * TOGETHER
+        whole = vectors // ABREAST * ABREAST
         for t in range(terms):
             row, source = to + t * most * nbytes, x + item * get_int(steps, t)
-            for j in range(0, whole, TOGETHER):
+            for j in range(0, whole, ABREAST):
                 some(row + j * nbytes, source, bases + 8 * j)
             for j in range(whole, vectors):
                 one(row + j * nbytes, source, bases + 8 * j)
