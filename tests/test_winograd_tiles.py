@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import npconv
-from npconv.compiled import why_missing
+from npconv.compiled import why_missing, winograd_memory
 from npconv.compiled.winograd_pictures import sub_kernels
 from npconv.problem import ConvProblem, Direction
 
@@ -37,21 +37,42 @@ def test_large_kernels_on_small_images_have_small_tiles(direction: str) -> None:
 
 
 @pytest.mark.parametrize("direction", ["forward", "input_grad"])
-@pytest.mark.parametrize("size", [7, 10, 14])
-def test_no_limit_makes_bits_depend_on_the_batch(size: int, direction: str) -> None:
-    """With some a single image is computed whole, and a batch in blocks of channels."""
+@pytest.mark.parametrize(("channels", "size"), [(300, 7), (300, 10), (300, 14), (128, 22)])
+def test_no_limit_makes_bits_depend_on_the_batch(channels: int, size: int, direction: str) -> None:
+    """Images go whole, or in blocks of channels and bands of rows, alone as among others."""
     rng, options = np.random.default_rng(0), {"padding": 1, "direction": direction}
-    x = rng.standard_normal((4, 300, size, size)).astype(np.float32)
-    w = rng.standard_normal((300, 300, 3, 3)).astype(np.float32)
+    x = rng.standard_normal((4, channels, size, size)).astype(np.float32)
+    w = rng.standard_normal((channels, channels, 3, 3)).astype(np.float32)
     ways = set()
     for limit in (4, 5, 6, 8, 64):
+        here = set()
         found = []
         with npconv.settings(workspace_limit=limit * 2**20):
             for n in (1, 2, 4):
                 asked: Any = {**options, "algorithm": "winograd_fused"}
                 plan = npconv.plan_conv((n, *x.shape[1:]), w.shape, **asked)
-                ways.add(plan.choice.runs is None)
+                here.add(plan.choice.runs is None)
                 found += [plan(x[:n], w)[0], plan(x[:n], plan.pack(w))[0]]
         for other in found[1:]:
             np.testing.assert_array_equal(other, found[0])
+        assert len(here) == 1
+        ways |= here
     assert ways == {True, False}
+
+
+@pytest.mark.parametrize("item", [np.float32, np.float64])
+@pytest.mark.parametrize("options", [{}, {"groups": 2}, {"stride": 2}, {"dilation": 2}])
+@pytest.mark.parametrize("size", [(7, 7), (22, 9), (3, 12, 30), (50,)])
+def test_what_one_thread_needs_is_a_bound_for_any_number_of_images(
+    size: tuple[int, ...], options: dict[str, int], item: type[np.generic]
+) -> None:
+    """Or a few could be computed whole, and more of them not."""
+    dtype, window, asked = np.dtype(item), (3,) * len(size), dict[str, Any](options)
+    for C, K in ((3, 64), (64, 20), (300, 300), (1000, 8)):
+        groups = options.get("groups", 1)
+        shapes = (1, C * groups, *size), (K * groups, C, *window)
+        posed = ConvProblem.of(*shapes, padding=2, **asked)
+        bound = winograd_memory.of_any_company(posed, dtype)
+        images = (*range(1, 70), 100, 1000, 10000)
+        needed = [winograd_memory.of_whole(posed._replace(N=n), dtype, 1) for n in images]
+        assert max(needed) <= bound <= 8 * max(needed)

@@ -25,7 +25,7 @@ from npconv.rates import VECTOR_BYTES
 from npconv.settings import Settings
 from npconv.strays import Strays, check_bytes
 from npconv.tiling import Cut, number_of_tiles, parts, tiles
-from npconv.whole import Runs, is_native
+from npconv.whole import THREADED_PRODUCTS_COMPILED, Runs, find_runs, is_native
 
 # Beyond this many products the loops of `naive` are no answer any more, only a hang.
 NAIVE_PRODUCTS = 1_000_000
@@ -35,8 +35,6 @@ THREADED_PRODUCTS, THREADED_SECONDS = 4_000_000, 3e-4
 # Nor do they gain anything where each call into NumPy takes less: one thread after the other has
 # the interpreter, and it takes longer than that to wake the next.
 THREADED_CALL = 2e-5
-# The compiled engine's threads wait for work, and cost some microseconds.
-THREADED_PRODUCTS_COMPILED = 200_000
 # Seconds that a number takes which is cast to the dtype of the sums, or back.
 CAST_SECONDS = 2e-9
 # Seconds it takes to bring a kernel into a form of the compiled engine for one call, beside what
@@ -189,35 +187,14 @@ def choose(
         best = min(able, key=lambda candidate: candidate.time)
         _refuse_endless_loops(best, candidates, problem)
     made = Choice(*what, packed, best)
-    made = made._replace(runs=_runs(made))
+    if is_native(best.algorithm):
+        made = made._replace(runs=find_runs(best.algorithm, *what))
     if best.algorithm.direct:
         return made
     return made._replace(
         direct=_direct(problem, direction, numbers, settings),
         strays=_strays(best.algorithm, padded_problem(problem), direction),
     )
-
-
-def _runs(choice: Choice) -> Runs | None:
-    """Say whether machine code can compute the problem whole, without casts and tiles."""
-    problem, numbers, algorithm = choice.problem, choice.numbers, choice.best.algorithm
-    if (
-        not is_native(algorithm)
-        or not problem.products
-        or problem.padding_mode != "zeros"
-        or not algorithm.takes(*numbers)
-    ):
-        return None
-    what = problem, choice.direction
-    threads = 1
-    if problem.products >= THREADED_PRODUCTS_COMPILED:
-        threads = choice.settings.threads
-    while threads:
-        needed = algorithm.whole_workspace(*what, numbers.result, threads)
-        if needed <= choice.settings.workspace_limit:
-            return Runs(algorithm, *what, numbers.result, threads, needed)
-        threads //= 2
-    return None
 
 
 def _strays(algorithm: Algorithm, inner: ConvProblem, direction: Direction) -> Strays | None:

@@ -17,12 +17,16 @@ from npconv.algorithms.protocol import Algorithm, DType
 from npconv.arrays import check_out
 from npconv.compiled.prepared import Prepared, Strides, address, strides_of
 from npconv.compiled.registers import SUMS
+from npconv.numbers import Numbers
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import LINES
+from npconv.settings import Settings
 
 SMALL = 2**26  # numbers of a result that are there on every machine
 # Pieces of working memory kept for the next calls, and the largest of them.
 KEPT, KEPT_BYTES = 2, 8 * 2**20
+# The compiled engine's threads wait for work, and cost some microseconds.
+THREADED_PRODUCTS_COMPILED = 200_000
 
 
 class Native(Algorithm, Protocol):
@@ -47,7 +51,11 @@ class Native(Algorithm, Protocol):
     def whole_workspace(
         self, problem: ConvProblem, direction: Direction, dtype: DType, threads: int
     ) -> int:
-        """Bound the bytes of a problem that is not cut, its packed kernel among them."""
+        """Bound the bytes of a problem that is not cut, its packed kernel among them.
+
+        Where that changes bits of a result which is not a sum over all images, what one thread
+        needs is a bound for any number of images.
+        """
 
     def pack_whole(
         self, problem: ConvProblem, direction: Direction, w: Array, threads: int, *, keep: bool
@@ -227,6 +235,31 @@ class Runs:
             self.prepared.clear()
         self.prepared[key] = made
         return made
+
+
+def find_runs(
+    algorithm: Native,
+    problem: ConvProblem,
+    direction: Direction,
+    numbers: Numbers,
+    settings: Settings,
+) -> Runs | None:
+    """Say whether machine code can compute a problem whole, without casts and tiles."""
+    limit, threads = settings.workspace_limit, 1
+    if (
+        not problem.products
+        or problem.padding_mode != "zeros"
+        or not algorithm.takes(*numbers)
+        # An image alone goes the way of one among others.
+        or algorithm.whole_workspace(problem, direction, numbers.result, 1) > limit
+    ):
+        return None
+    if problem.products >= THREADED_PRODUCTS_COMPILED:
+        threads = settings.threads
+    what = problem, direction, numbers.result
+    while (needed := algorithm.whole_workspace(*what, threads)) > limit:
+        threads //= 2
+    return Runs(algorithm, *what, threads, needed)
 
 
 class _Memory:

@@ -26,9 +26,10 @@ from npconv.algorithms.protocol import DType
 from npconv.algorithms.winograd import growth_of
 from npconv.algorithms.winograd_matrices import BY_TILE, Filtering, Matrix, transpose
 from npconv.compiled import why_missing
+from npconv.compiled import winograd_memory as memory
 from npconv.compiled.prepared import Prepared, Strides, in_rows, run, strides_of, written
-from npconv.compiled.winograd import FEW_PANELS, Tiling, scratch_bytes, tiling
-from npconv.compiled.winograd_gradient import FEW_TILES, chunks, prepare_gradient
+from npconv.compiled.winograd import Tiling, tiling
+from npconv.compiled.winograd_gradient import FEW_TILES, prepare_gradient
 from npconv.compiled.winograd_pictures import (
     LONGEST,
     plain_parts,
@@ -37,19 +38,11 @@ from npconv.compiled.winograd_pictures import (
     tile_places,
     together,
 )
-from npconv.compiled.winograd_steps import (
-    packed_cuts,
-    packed_shape,
-    places,
-    prepare_forward,
-    prepare_pack,
-    raw_cuts,
-    raw_layout,
-)
+from npconv.compiled.winograd_steps import packed_shape, places, prepare_forward, prepare_pack
 from npconv.cost import Cost, Packing
 from npconv.lattices import axis_parts, classes, count_lattices, is_whole
 from npconv.problem import Array, ConvProblem, Direction
-from npconv.scratch import LINES, Scratch
+from npconv.scratch import Scratch
 from npconv.strays import Strays, frame
 
 # Plain convolutions that one may be cut into (a dilation of 6 along two axes): tiles of smaller
@@ -151,16 +144,12 @@ class WinogradFused:
         self, problem: ConvProblem, direction: Direction, dtype: DType, threads: int
     ) -> int:
         """Count what threads work in, and the kernel, transformed or copied."""
-        posed = problem.turned if direction is Direction.INPUT_GRAD else problem
         if direction is Direction.KERNEL_GRAD:
-            return max(chunks(*each, threads).total for each in _plain(posed, dtype)) + LINES
-        room = 0
-        for kernel in sub_kernels(posed):
-            cuts = packed_cuts(posed, kernel, dtype, threads)
-            own = (scratch_bytes(cut, posed.G, threads) for cut in cuts)
-            cuts = raw_cuts(posed, kernel, dtype, threads)
-            room = max(room, *own, raw_layout(posed, cuts, threads)[3])
-        return room + _beside(posed, dtype) + LINES
+            return memory.of_gradient(problem, dtype, threads)
+        posed = problem.turned if direction is Direction.INPUT_GRAD else problem
+        if threads == 1:
+            return memory.of_any_company(posed, dtype)
+        return memory.of_whole(posed, dtype, threads)
 
     def takes(self, result: DType, accumulator: DType) -> bool:
         """Whether arrays of these numbers can be read and written without a cast."""
@@ -336,24 +325,12 @@ def _bytes_moved(posed: ConvProblem, cut: Tiling, direction: Direction) -> int:
     return moved + posed.G * cut.u_bytes * again * slices_of(posed)
 
 
-def _beside(posed: ConvProblem, dtype: DType) -> int:
-    """Count the bytes of what is known of a kernel while it is transformed, and of a copy of it."""
-    cut = places(posed, dtype)[0].cut
-    return posed.G * posed.C * (cut.outputs + posed.K * posed.taps) * dtype.itemsize
-
-
 def _workspace(posed: ConvProblem, direction: Direction, dtype: DType) -> int:
     """Bound the working memory for each thread, and copies of what lies in no order."""
     y = posed.N * posed.G * posed.K * posed.pixels * dtype.itemsize
     if direction is Direction.KERNEL_GRAD:
-        return max(chunks(*each, 1).total for each in _plain(posed, dtype)) + LINES + y
-    total = 0
-    for kernel in sub_kernels(posed):
-        cuts = raw_cuts(posed, kernel, dtype, 1)
-        # Or one panel for each thread.
-        kept = (min(posed.G * cut.panels, FEW_PANELS) * cut.v_panel for cut in cuts)
-        total = max(total, raw_layout(posed, cuts, 1)[3] + max(kept, default=0))
-    return total + _beside(posed, dtype) + LINES + y
+        return memory.of_gradient(posed, dtype, 1) + y
+    return memory.of_tile(posed, dtype) + y
 
 
 def _growth(posed: ConvProblem, direction: Direction) -> float:
