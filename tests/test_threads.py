@@ -53,7 +53,9 @@ def test_the_same_bits_on_1_2_and_4_threads(name: str, direction: str, accuracy:
     for count in (1, 2, 4, 2):
         with npconv.settings(threads=count, workspace_limit=2**24, accuracy=accuracy):
             plan = plan_of(name, direction, "f4")
-            assert plan.choice.threads == min(count, 2**24 // plan.choice.best.workspace)
+            # Of a kernel brought into a form once there is one for all of them.
+            assert min(count, 2**24 // plan.choice.best.workspace) <= plan.choice.threads <= count
+            assert plan.choice.workspace <= 2**24
             found.append(plan(first, second).tobytes())
     assert len(set(found)) == 1
 

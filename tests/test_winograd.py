@@ -216,13 +216,14 @@ def test_multiplications_are_counted(
     assert total == plan.choice.best.cost.multiplications
 
 
-def test_a_third_of_the_products_of_direct_summation() -> None:
+def test_less_than_half_the_products_of_direct_summation() -> None:
+    """With all that transforms multiply by zero."""
     shapes = (1, 64, 56, 56), (64, 64, 3, 3)
     counts = [
         npconv.plan_conv(*shapes, padding=1, algorithm=name).choice.best.cost.multiplications
         for name in ("winograd", "im2col")
     ]
-    assert counts[0] < counts[1] / 2.5
+    assert counts[0] < counts[1] / 2
 
 
 # ---- the choice ----------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
+from typing import TypeAlias
 
 from npconv.algorithms.protocol import Algorithm
 from npconv.cost import seconds
@@ -17,7 +18,7 @@ from npconv.tiling import Cut
 # the limit allows would be fresh memory, read back from beyond the caches: of 1, 2, 4, 8, 16
 # and 64 MiB, 8 was the fastest or close to it for im2col and winograd on seven layers.
 ROOM_BYTES = 8 * 2**20
-TRANSFORMED_BYTES = 6 * 2**20
+TRANSFORMED_BYTES = 16 * 2**20
 # Several images or groups go into one tile up to this size; larger tiles leave the cache,
 # unless an algorithm cuts them further.
 CACHE_BYTES = 2 * 2**20
@@ -30,6 +31,8 @@ SECONDS_A_TILE, FEWEST_POSITIONS, FEWEST_CHANNELS = {4: 1.5e-3, 2: 3e-4}, 384, {
 MOST_SECONDS = 6e-4
 TILE = 4  # outputs along each axis that a transform gives at once
 FEWEST_ROWS = 512  # of the kernel's gradient, if it is cut along these
+
+Shared: TypeAlias = tuple[tuple[int, int], ...]
 
 
 @lru_cache(maxsize=4096)  # whoever packs the kernel, and with whatever threads
@@ -47,14 +50,14 @@ def find_cut(
     """
     most = _numbers(_whole(problem, direction))
     images, groups, K, C, *positions = range(len(most))
-    shared, parts = images, 1
+    shared: Shared = ()
     time = _seconds(algorithm, problem, direction, numbers)
     if algorithm.bands:
-        shared, parts = _shared(problem, direction, time)
-    if parts > 1:
-        most[shared] = -(-most[shared] // parts)
-        if not algorithm.direct and shared == positions[0]:  # transforms take tiles whole
-            most[shared] = -(-most[shared] // TILE) * TILE
+        shared = _shared(algorithm, problem, direction, time)
+    for i, pieces in shared:
+        most[i] = -(-most[i] // pieces)
+        if not algorithm.direct and i == positions[0]:  # transforms take tiles whole
+            most[i] = -(-most[i] // TILE) * TILE
 
     @cache
     def bytes_of(*cut: int) -> int:
@@ -84,7 +87,7 @@ def find_cut(
         room = min(limit, bytes_of(*cut) + ROOM_BYTES)
         fits = all(grow(i, room) for i in reversed(positions)) and channels_whole
         fits = fits and grow(groups, room if algorithm.bands else small)
-    if fits and parts == 1:
+    if fits and not shared:
         # Every further image takes the same again, so there is no need to search.
         one, two = bytes_of(*cut), bytes_of(2, *cut[1:])
         cut[images] = 1 + max(0, small - one) // max(two - one, 1)
@@ -111,12 +114,14 @@ def _seconds(
     return seconds(algorithm.name, direction.value, algorithm.cost(some, direction, dtype), dtype)
 
 
-def _shared(problem: ConvProblem, direction: Direction, time: float) -> tuple[int, int]:
-    """Say which number of a cut is divided, and into how many, for threads to share an image.
+def _shared(
+    algorithm: Algorithm, problem: ConvProblem, direction: Direction, time: float
+) -> Shared:
+    """Say which numbers of a cut are divided, and into how many, for threads to share an image.
 
     ``time`` is what an image takes.
     """
-    images, groups, K, C, rows = range(5)
+    _, groups, K, C, rows = range(5)
     written = problem.size if direction is Direction.INPUT_GRAD else problem.out
     apart = 1
     if direction is Direction.INPUT_GRAD:
@@ -127,19 +132,22 @@ def _shared(problem: ConvProblem, direction: Direction, time: float) -> tuple[in
         if time < parts * least:
             continue
         if parts <= problem.G:
-            return groups, parts
+            return ((groups, parts),)
         # Bands of the kernel's gradient would have to be added up; blocks of input channels
         # have columns of their own.
         if (
             direction is Direction.KERNEL_GRAD
             and problem.C >= parts <= problem.C * problem.taps // FEWEST_ROWS
         ):
-            return C, parts
+            # Each block of channels is transformed with each of the other side's.
+            if not algorithm.direct and parts == 4 and problem.K >= 128:
+                return (K, 2), (C, 2)
+            return ((C, parts),)
         if written[0] >= parts * apart and math.prod(written) >= parts * FEWEST_POSITIONS:
-            return rows, parts
+            return ((rows, parts),)
         if channels >= parts * FEWEST_CHANNELS[parts]:
-            return C if direction is Direction.INPUT_GRAD else K, parts
-    return images, 1
+            return ((C if direction is Direction.INPUT_GRAD else K, parts),)
+    return ()
 
 
 def tile_bytes(

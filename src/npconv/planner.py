@@ -123,8 +123,20 @@ class Choice(_Fields):
             return 1
         if not compiled and self._seconds_a_call < THREADED_CALL:
             return 1
-        room = self.settings.workspace_limit // max(self.best.workspace, 1)
-        return max(1, min(self.settings.threads, room))
+        room = self.settings.workspace_limit - self.best.workspace
+        return max(1, min(self.settings.threads, 1 + room // max(self._bytes_a_tile, 1)))
+
+    @property
+    def _bytes_a_tile(self) -> int:
+        """Bytes that each further tile takes: all share a kernel that is brought into a form once.
+
+        Where channels are cut, the next block's is made while the last tiles of another one run.
+        """
+        cut, problem, shared = self.cut, self.problem, 0
+        if (cut.groups, cut.K, cut.C) == (problem.G, problem.K, problem.C):
+            item = self.numbers.accumulator.itemsize
+            shared = self.best.image.packing.numbers * item
+        return self.best.workspace - shared
 
     @property
     def _seconds_a_call(self) -> float:
@@ -135,7 +147,7 @@ class Choice(_Fields):
     @cached_property
     def workspace(self) -> int:
         """Bytes of working arrays, over all threads."""
-        needed = self.best.workspace * self.threads
+        needed = self.best.workspace + (self.threads - 1) * self._bytes_a_tile
         if self.runs:
             needed = max(needed, self.runs.workspace)
         return max(needed, self.direct.workspace) if self.direct else needed

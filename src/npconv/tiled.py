@@ -1,31 +1,33 @@
-"""Images in overlapping tiles, channels last, and a small matrix along each axis of the tiles.
+"""Images in overlapping tiles, and a small matrix along each axis of the tiles.
 
-What `npconv.algorithms.winograd` needs of memory. With its channels last, an image gives
-BLAS all tiles of an axis as they lie: the ``t`` positions of one tile are ``t`` rows of a
-matrix, from each row to the next as far as from position to position. So tiles are never
-gathered, and results are written where the next step reads them.
+What `npconv.algorithms.winograd` needs of memory. Between its steps channels are last: one
+row of a matrix is all channels of a tile. They do not come so, and to put them last would take
+longer than to transform them. But BLAS reads either factor turned as well: along the last axis,
+the tiles of some positions are one product, with a matrix that has the small one along its
+diagonal, once for each tile, and zeros beside it. To transform the tiles and to put channels
+last, or back, is one step. Most of its products are with zeros, and still it is the faster.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
+from npconv.algorithms.protocol import DType
+from npconv.algorithms.winograd_matrices import Matrix, numbers, transpose
 from npconv.axis import Axis
 from npconv.problem import Array
 from npconv.scratch import Scratch
 from npconv.windows import kept
 
-# Elements between the channels of two positions of a result. To read one channel of many
-# positions that are a power of two apart takes three times as long: they share few places in
-# the cache.
-APART = 16
-# Bytes after which places in the first cache repeat, and how many lines share one there.
-PAGE, FEW_LINES = 4096, 8
+# Positions whose tiles are transformed by one product: with fewer, BLAS lays out more than it
+# multiplies, with more it multiplies with more zeros.
+STRIP = 32
 
 
 class Tiling(NamedTuple):
@@ -84,114 +86,173 @@ def fitting(counts: Sequence[int], most: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def channels_last(
+class Strip(NamedTuple):
+    """Tiles that are one product, the positions they read, and the matrix between the two."""
+
+    rows: slice
+    positions: slice
+    matrix: Array  # (tiles * e, positions)
+
+
+@lru_cache(maxsize=512)
+def strips(matrix: Matrix, tiling: Tiling, low: int, size: int, dtype: DType) -> tuple[Strip, ...]:
+    """Cut an axis of tiles that begins ``low`` positions before the ``size`` that there are."""
+    small, found = numbers(matrix, dtype), []
+    e, m = len(small), tiling.m
+    count = _tiles_a_strip(tiling)
+    for first in range(0, tiling.number, count):
+        stop = min(first + count, tiling.number)
+        begin, end = first * m - low, (stop - 1) * m + tiling.t - low
+        there = slice(*(min(max(place, 0), size) for place in (begin, end)))
+        wide = np.zeros((stop - first, e, end - begin), dtype)
+        for i, rows in enumerate(wide):
+            rows[:, i * m : i * m + tiling.t] = small
+        inside = wide.reshape(-1, end - begin)[:, there.start - begin : there.stop - begin]
+        found.append(Strip(slice(first * e, stop * e), there, np.ascontiguousarray(inside)))
+        found[-1].matrix.flags.writeable = False
+    return tuple(found)
+
+
+def band_numbers(tiling: Tiling, low: int, size: int) -> int:
+    """Count the numbers of `strips` for a matrix of one row."""
+    m, number = tiling.m, tiling.number
+    count = _tiles_a_strip(tiling)
+    whole, rest = divmod(number, count)
+    total = whole * count * ((count - 1) * m + tiling.t)
+    total += rest * ((rest - 1) * m + tiling.t)
+    behind = tiling.length - low - size
+    return total - max(low, 0) * min(count, number) - max(behind, 0) * (rest or count)
+
+
+def _tiles_a_strip(tiling: Tiling) -> int:
+    """Cut an axis in strips of about as many tiles each."""
+    return max(1, -(-tiling.number // max(1, -(-tiling.number * tiling.m // STRIP))))
+
+
+def forth(
+    matrices: Sequence[Matrix],
     x: Array,
     axes: Sequence[Axis],
     tilings: Sequence[Tiling],
-    roles: tuple[str, str],
-    room: int,
+    role: str,
     scratch: Scratch,
 ) -> Array:
-    """Copy ``(n, G, C, *size)`` out as ``(n, *length, G, C)``, padded with zeros.
+    """Apply a matrix ``(e, t)`` along each tiled axis to all tiles of ``x (n, G, C, *size)``.
 
-    ``roles`` are that of the copy, and of what has room for ``room`` numbers of each channel.
+    Gives ``(*e, G, T, C)``, tiles of all images one behind the other, in memory of ``role``.
     """
-    x = _off_the_page(x, roles[1], room, scratch)
-    role, lengths = roles[0], [tiling.length for tiling in tilings]
-    image = scratch.array(role, (len(x), *lengths, *x.shape[1:3]), x.dtype)
+    *beside, at = order = _order(tilings)
+    *outer, last = (tilings[i] for i in order)
+    x = _as_rows(x.transpose(0, *(3 + i for i in beside), 1, 3 + at, 2), scratch)
+    G, _, C = x.shape[-3:]
+    lengths, e, two = [each.length for each in outer], len(matrices[-1]), len(matrices) == 2
+    half = scratch.array(
+        "half" if two else role, (len(x), *lengths, last.number * e, G, C), x.dtype
+    )
     wide = [
-        axis._replace(high=length - axis.size - axis.low)
-        for axis, length in zip(axes, lengths, strict=True)
+        axes[i]._replace(high=length - axes[i].size - axes[i].low)
+        for i, length in zip(beside, lengths, strict=True)
     ]
     (_, *there), (_, *here) = kept(wide)
     for i, (place, length) in enumerate(zip(there, lengths, strict=True)):
         before = (slice(None), *there[:i])
         for strip in (slice(0, place.start), slice(place.stop, length)):
-            image[(*before, strip)] = 0
-    image[(slice(None), *there)] = np.moveaxis(x[(..., *here)], (1, 2), (-2, -1))
-    return image
+            half[(*before, strip)] = 0
+    # (n, *outer, G, tiles*e, C) = (tiles*e, size) @ (n, *outer, G, size, C)
+    seen, result = x[(slice(None), *here)], half[(slice(None), *there)].swapaxes(-3, -2)
+    low, size = axes[at].low, axes[at].size
+    for rows, positions, matrix in strips(matrices[-1], last, low, size, x.dtype):
+        np.matmul(matrix, seen[..., positions, :], out=result[..., rows, :])
+    if not two:
+        return _by_element(half.reshape(-1, e, G, C))
+    small, first = numbers(matrices[0], x.dtype), outer[-1]
+    *lead, step = half.strides[: len(outer) + 1]
+    behind = math.prod(half.shape[len(outer) + 1 :])
+    tiles: Array = np.ndarray(
+        (*half.shape[: len(outer)], first.number, first.t, behind),
+        x.dtype,
+        half,
+        0,
+        (*lead, first.m * step, step, x.itemsize),
+    )
+    V = scratch.array(role, (len(small), *tiles.shape[:-2], behind), x.dtype)
+    # (n, *outer, number, e, N) = (e, t) @ (n, *outer, number, t, N)
+    np.matmul(small, tiles, out=_inside(V))
+    return _by_element(V.reshape(len(small), -1, e, G, C))
 
 
-def _off_the_page(x: Array, role: str, room: int, scratch: Scratch) -> Array:
-    """Copy images whose channels are whole pages apart: one number of each shares a few lines.
-
-    Read channel after channel they leave the cache before the next one is read.
-    """
-    *lead, width = x.shape
-    numbers = math.prod(lead[3:]) * (width + APART)
-    if x.strides[2] % PAGE or x.shape[2] <= FEW_LINES or numbers > room:
-        return x
-    apart = scratch.array(role, (*lead, width + APART), x.dtype)[..., :width]
-    apart[...] = x
-    return apart
-
-
-def forth(
-    matrices: Sequence[Array],
-    image: Array,
-    tilings: Sequence[Tiling],
-    roles: Sequence[str],
-    scratch: Scratch,
+def products(
+    elements: Sequence[int], groups: int, tiles: int, channels: int, dtype: DType, scratch: Scratch
 ) -> Array:
-    """Apply a matrix ``(e, t)`` to all tiles along each tiled axis, the first axis first.
-
-    From ``(n, *length, G, C)`` to ``(*e, n, *number, G, C)``, the first axis's ``e`` last.
-    ``roles`` are those of the steps' results.
-    """
-    lead, steps = 0, [(i, each) for i, each in enumerate(tilings) if each.is_tiled]
-    for role, matrix, (i, tiling) in zip(roles, matrices, steps, strict=True):
-        axis = lead + 1 + i
-        before, behind = image.shape[:axis], image.shape[axis + 1 :]
-        strides, step = image.strides[:axis], image.strides[axis]
-        rows: Array = np.ndarray(
-            (*before, tiling.number, tiling.t, math.prod(behind)),
-            image.dtype,
-            image,
-            0,
-            (*strides, tiling.m * step, step, image.itemsize),
-        )
-        shape = (len(matrix), *before, tiling.number, *behind)
-        result = scratch.array(role, shape, image.dtype)
-        lines = result.reshape(*shape[: axis + 2], rows.shape[-1])
-        # (..., number, e, n) = (e, t) @ (..., number, t, n)
-        np.matmul(matrix, rows, out=lines.transpose(*range(1, axis + 2), 0, axis + 2))
-        image, lead = result, lead + 1
-    return image
+    """Give room for ``(*e, G, T, K)``, as `back` reads it."""
+    *outer, e = elements
+    return _by_element(scratch.array("products", (*outer, tiles, e, groups, channels), dtype))
 
 
 def back(
-    matrices: Sequence[Array],
-    tiles: Array,
+    matrices: Sequence[Matrix],
+    M: Array,
+    axes: Sequence[Axis],
     tilings: Sequence[Tiling],
-    roles: Sequence[str],
+    place: Array,
     scratch: Scratch,
-) -> Array:
-    """Apply a matrix ``(m, e)`` where `forth` applied one, and lay the results side by side.
-
-    From ``(*e, n, *number, G, K)`` to ``(n, *number * m, G * K)``; the first of ``matrices`` is for
-    the first tiled axis, whose ``e`` stands last.
-    """
+) -> None:
+    """Apply a matrix ``(m, e)`` where `forth` applied one; write ``place (n, G, K, *out)``."""
+    *beside, at = order = _order(tilings)
+    *outer, last = (tilings[i] for i in order)
+    n, outs = len(place), [axes[i].out for i in order]
+    e, G, K = M.shape[len(matrices) - 1], *place.shape[1:3]
+    behind = (last.number * e, G, K)
+    tiles = M.swapaxes(-3, -2).swapaxes(-4, -3)  # (*e, G, T, K) as it lies: (.., T, e, G, K)
+    half = tiles.reshape(-1, *behind)
     if len(matrices) == 2:
-        shape = (len(matrices[1]), *tiles.shape[1:])
-        half = scratch.array(roles[0], shape, tiles.dtype)
-        rows, lines = (a.reshape(*a.shape[:3], -1).transpose(1, 2, 0, 3) for a in (tiles, half))
-        # (e, n, m, T*G*K) = (m, e) @ (e, n, e, T*G*K)
-        np.matmul(matrices[1], rows, out=lines)
-        tiles = half.swapaxes(0, 1)
-    n, *numbers, G, K = tiles.shape[len(matrices) :]
-    split, numbered, widths = [n], [], []
-    for number, tiling in zip(numbers, tilings, strict=True):
-        numbered.append(len(split))
-        split.append(number)
-        if tiling.is_tiled:
-            widths.append(len(split))
-            split.append(tiling.m)
-    image = scratch.array(roles[-1], (*split, G * K + APART), tiles.dtype)[..., : G * K]
-    first, *second = widths
-    places = image.transpose(*second, 0, *numbered, first, len(split))
-    rows = tiles.reshape(*tiles.shape[:-2], G * K)
-    rows = rows.transpose(*range(1, rows.ndim - 1), 0, rows.ndim - 1)
-    # (m, n, *number, m, G*K) = (m, e) @ (m, n, *number, e, G*K)
-    np.matmul(matrices[0], rows, out=places)
-    lengths = [number * tiling.m for number, tiling in zip(numbers, tilings, strict=True)]
-    return image.reshape(n, *lengths, G * K)
+        small = numbers(matrices[0], M.dtype)
+        spread = (n, *(each.number for each in outer))
+        half = scratch.array("half", (*spread, len(small), math.prod(behind)), M.dtype)
+        rows = tiles.reshape(len(tiles), *spread, math.prod(behind))
+        # (n, *outer, number, m, N) = (m, e) @ (n, *outer, number, e, N)
+        np.matmul(small, _inside(rows), out=half)
+    half = half.reshape(n, *(each.number * each.m for each in outer), *behind)
+    half = half[(slice(None), *(slice(out) for out in outs[:-1]))]
+    target = place.transpose(0, *(3 + i for i in beside), 1, 2, 3 + at)
+    y = target
+    if y.dtype != M.dtype or not _is_matrix(y):
+        y = scratch.array("image", target.shape, M.dtype)
+    # (n, *outer, G, K, positions) = (n, *outer, G, K, tiles*e) @ (tiles*e, positions)
+    turned = half.swapaxes(-3, -2).swapaxes(-2, -1)
+    whole = Tiling(last.m, last.m, last.number)
+    for strip in strips(transpose(matrices[-1]), whole, 0, outs[-1], M.dtype):
+        np.matmul(turned[..., strip.rows], strip.matrix, out=y[..., strip.positions])
+    if y is not target:
+        target[...] = y
+
+
+def _order(tilings: Sequence[Tiling]) -> list[int]:
+    """Say in which order to take axes: those with tiles come last."""
+    return sorted(range(len(tilings)), key=lambda i: tilings[i].is_tiled)
+
+
+def _by_element(tiles: Array) -> Array:
+    """View ``(..., T, e, G, C)`` as matrices: ``(..., e, G, T, C)``."""
+    return tiles.swapaxes(-4, -3).swapaxes(-3, -2)
+
+
+def _is_matrix(a: Array) -> bool:
+    """Whether BLAS takes the last two axes as they lie."""
+    (rows, columns), (down, right), item = a.shape[-2:], a.strides[-2:], a.itemsize
+    as_is = right == item and down % item == 0 and down >= columns * item
+    return as_is or (down == item and right % item == 0 and right >= rows * item)
+
+
+def _as_rows(x: Array, scratch: Scratch) -> Array:
+    """Copy images ``(n, *outer, G, size, C)`` that BLAS would not take as they lie."""
+    if _is_matrix(x):
+        return x
+    copy = scratch.array("image", x.shape, x.dtype)
+    copy[...] = x
+    return copy
+
+
+def _inside(tiles: Array) -> Array:
+    """View ``(e, ..., N)`` as matrices: ``(..., e, N)``."""
+    return tiles.transpose(*range(1, tiles.ndim - 1), 0, tiles.ndim - 1)

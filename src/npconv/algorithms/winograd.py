@@ -14,8 +14,8 @@ The input's gradient is a forward convolution itself, with the kernel turned rou
 kernel's gradient is the adjoint of the line above that is linear in ``w``: the transposed
 output transform of dY, a product with V for each element, the transposed kernel transform.
 
-All of it runs chunk by chunk, so that what is between the steps stays in the cache, and
-with channels last: `npconv.tiled` says why.
+All of it runs chunk by chunk, so that what is between the steps stays near, and with
+channels last: `npconv.tiled` says why.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 
 from npconv.algorithms.protocol import DType, why_no_sums
-from npconv.algorithms.winograd_matrices import Filtering, numbers, transpose
+from npconv.algorithms.winograd_matrices import Filtering, transpose
 from npconv.algorithms.winograd_tiles import (
     blocks,
     choose_filters,
@@ -45,7 +45,7 @@ from npconv.cost import Cost, Packing
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import LINES, Scratch
 from npconv.strays import Strays, frame
-from npconv.tiled import APART, Chunk, back, channels_last, forth
+from npconv.tiled import Chunk, Tiling, back, band_numbers, forth, products
 
 
 class Winograd:
@@ -74,13 +74,14 @@ class Winograd:
         filters = filters_of(problem, w.shape[: windows(problem)])  # as the kernel was packed
         for images, chunk in cut_chunks(problem, filters, x.dtype):
             V = _transformed_input(chunk, filters, x[images], scratch)
-            e, T = math.prod(w.shape[:-3]), math.prod(V.shape[len(w.shape) - 2 : -2])
-            V = V.reshape(e, -1, T, *V.shape[-2:]).swapaxes(2, 3)
-            M = scratch.array("products", (e, V.shape[1], T, problem.G, problem.K), x.dtype)
-            # (t*t, n, G, T, K) = (t*t, n, G, T, C) @ (t*t, 1, G, C, K)
-            np.matmul(V, w.reshape(e, 1, *w.shape[-3:]), out=M.swapaxes(2, 3))
-            place = out[(images, slice(None), slice(None), *chunk.outputs)]
-            _put(_outputs(chunk, filters, M, scratch), bias, place)
+            M = products(elements(filters), problem.G, V.shape[-2], problem.K, x.dtype, scratch)
+            # (t, t, G, T, K) = (t, t, G, T, C) @ (t, t, G, C, K)
+            np.matmul(V, w, out=M)
+            y = out[(images, slice(None), slice(None), *chunk.outputs)]
+            matrices = [f.output for f in filters if f.t > 1]
+            back(matrices, M, chunk.axes, chunk.written, y, scratch)
+            if bias is not None:
+                np.add(y, bias.reshape(*bias.shape, *(1,) * problem.rank), out=y)
 
     def input_grad(
         self, problem: ConvProblem, dy: Array, w: Array, *, out: Array, scratch: Scratch
@@ -102,9 +103,9 @@ class Winograd:
         for k, c in blocks(problem):
             dU = _kernel_products(pieces, filters, x[:, :, c], dy[:, :, k], scratch)
             # (G*K*C, R*S) = (G*K*C, t*t) @ (t*t, R*S)
-            dw = scratch.array("products", (dU[0].size, problem.taps), x.dtype)
-            np.matmul(dU.reshape(len(dU), -1).T, transform, out=dw)
-            out[:, k, c] += dw.reshape(*dU.shape[1:], *problem.kernel)
+            dw = scratch.array("products", (dU.size // len(transform), problem.taps), x.dtype)
+            np.matmul(dU.reshape(len(transform), -1).T, transform, out=dw)
+            out[:, k, c] += dw.reshape(*dU.shape[-3:], *problem.kernel)
 
     def pack(self, problem: ConvProblem, direction: Direction, w: Array) -> Array:
         """Transform the kernel: ``(t, t, G, C, K)``; turned round for the input's gradient."""
@@ -161,56 +162,20 @@ class Winograd:
 def _transformed_input(
     chunk: Chunk, filters: Sequence[Filtering], x: Array, scratch: Scratch
 ) -> Array:
-    """Transform the tiles of the input: ``V (t, t, n, *count, G, C)``."""
-    image = channels_last(
-        x[(slice(None), slice(None), slice(None), *chunk.inputs)],
-        chunk.axes,
-        chunk.read,
-        ("image", "tiles"),
-        _numbers(chunk, filters),
-        scratch,
-    )
-    matrices = [numbers(f.input, x.dtype) for f in filters if f.t > 1]
-    return forth(matrices, image, chunk.read, ["half", "tiles"][-len(matrices) :], scratch)
-
-
-def _numbers(chunk: Chunk, filters: Sequence[Filtering]) -> int:
-    """Count a channel's numbers in all tiles, once they are transformed."""
-    return math.prod(f.t * each.number for f, each in zip(filters, chunk.read, strict=True))
+    """Transform the tiles of the input: ``V (t, t, G, T, C)``."""
+    x = x[(slice(None), slice(None), slice(None), *chunk.inputs)]
+    matrices = [f.input for f in filters if f.t > 1]
+    return forth(matrices, x, chunk.axes, chunk.read, "tiles", scratch)
 
 
 def _transformed_grad(
     chunk: Chunk, filters: Sequence[Filtering], dy: Array, scratch: Scratch
 ) -> Array:
-    """Transform the tiles of the outputs' gradient, likewise: ``dM (t, t, n, *count, G, K)``."""
+    """Transform the tiles of the outputs' gradient, likewise: ``dM (t, t, G, T, K)``."""
+    dy = dy[(slice(None), slice(None), slice(None), *chunk.outputs)]
+    matrices = [transpose(f.output) for f in filters if f.t > 1]
     as_they_lie = [Axis(axis.out, 1) for axis in chunk.axes]
-    image = channels_last(
-        dy[(slice(None), slice(None), slice(None), *chunk.outputs)],
-        as_they_lie,
-        chunk.written,
-        ("image", "grads"),
-        _numbers(chunk, filters),
-        scratch,
-    )
-    matrices = [numbers(transpose(f.output), dy.dtype) for f in filters if f.t > 1]
-    return forth(matrices, image, chunk.written, ["half", "grads"][-len(matrices) :], scratch)
-
-
-def _outputs(chunk: Chunk, filters: Sequence[Filtering], M: Array, scratch: Scratch) -> Array:
-    """Transform products ``(t*t, n, T, G, K)`` back, to a chunk's ``(n, *out, G*K)``."""
-    counts = [each.number for each in chunk.written]
-    tiles = M.reshape(*elements(filters), M.shape[1], *counts, *M.shape[-2:])
-    matrices = [numbers(f.output, M.dtype) for f in filters if f.t > 1]
-    image = back(matrices, tiles, chunk.written, ["half", "image"], scratch)
-    return image[(slice(None), *(slice(axis.out) for axis in chunk.axes))]
-
-
-def _put(y: Array, bias: Array | None, place: Array) -> None:
-    """Copy outputs ``(n, *out, G*K)`` to their place ``(n, G, K, *out)``, bias added before."""
-    if bias is not None:
-        np.add(y, bias.reshape(-1), out=y)
-    y = y.reshape(*y.shape[:-1], *place.shape[1:3])
-    place[...] = y.transpose(0, y.ndim - 2, y.ndim - 1, *range(1, y.ndim - 2))
+    return forth(matrices, dy, as_they_lie, chunk.written, "grads", scratch)
 
 
 def _kernel_products(
@@ -220,18 +185,16 @@ def _kernel_products(
     dy: Array,
     scratch: Scratch,
 ) -> Array:
-    """Add up ``dU (t*t, G, K, C)`` over chunks of one image after the other."""
-    e = math.prod(elements(filters))
-    dU = scratch.array("sum", (e, *dy.shape[1:3], x.shape[2]), x.dtype)
+    """Add up ``dU (t, t, G, K, C)`` over chunks of one image after the other."""
+    dU = scratch.array("sum", (*elements(filters), *dy.shape[1:3], x.shape[2]), x.dtype)
     for n in range(len(x)):
         for i, chunk in enumerate(pieces):
             V = _transformed_input(chunk, filters, x[n : n + 1], scratch)
             dM = _transformed_grad(chunk, filters, dy[n : n + 1], scratch)
-            V, dM = (a.reshape(e, -1, *a.shape[-2:]).swapaxes(1, 2) for a in (V, dM))
             first = not n and not i
             product = dU if first else scratch.array("products", dU.shape, x.dtype)
-            # (t*t, G, K, C) = (t*t, G, K, T) @ (t*t, G, T, C)
-            np.matmul(dM.swapaxes(2, 3), V, out=product)
+            # (t, t, G, K, C) = (t, t, G, K, T) @ (t, t, G, T, C)
+            np.matmul(dM.swapaxes(-2, -1), V, out=product)
             if not first:
                 np.add(dU, product, out=dU)
     return dU
@@ -260,11 +223,11 @@ def _count(problem: ConvProblem, direction: Direction, dtype: DType) -> _Count:
     counts, _ = largest_chunk(problem._replace(K=K, C=C), filters, dtype)
     all_counts = tile_counts(problem, filters)
     pieces = [-(-n // max(count, 1)) for n, count in zip(all_counts, counts, strict=True)]
-    read, written = (
-        # Tiles of inputs overlap in a chunk, and are read again in the next.
-        [n * f.m + p * (f.t - f.m) for n, p, f in zip(all_counts, pieces, filters, strict=True)],
-        [n * f.m for n, f in zip(all_counts, filters, strict=True)],
-    )
+    # Tiles of inputs overlap in a chunk, and are read again in the next.
+    read = [
+        axis.reads(0, axis.out)[1] - axis.reads(0, axis.out)[0] + (n - 1) * (f.t - f.m)
+        for axis, n, f in zip(problem.axes, pieces, filters, strict=True)
+    ]
     t, T = math.prod(f.t for f in filters), math.prod(all_counts)
     images = problem.N * problem.G
     inputs, outputs = again_in * images * problem.C, again_out * images * problem.K
@@ -280,8 +243,8 @@ def _count(problem: ConvProblem, direction: Direction, dtype: DType) -> _Count:
     return _Count(
         multiplications=t * images * problem.K * problem.C * T
         + t * problem.taps * kernels
-        + inputs * _products(filters, all_counts, read, [f.t for f in filters])
-        + outputs * _products(filters, all_counts, written, [f.m for f in filters]),
+        + inputs * _products(filters, all_counts, read, [f.t for f in filters], problem.axes)
+        + outputs * _products(filters, all_counts, problem.out, [f.m for f in filters]),
         moved=2 * t * T * lines + in_place + sums,
         calls=10 + made * (12 + t // 4),
         packing=packing,
@@ -291,17 +254,18 @@ def _count(problem: ConvProblem, direction: Direction, dtype: DType) -> _Count:
 def _products(
     filters: Sequence[Filtering],
     counts: Sequence[int],
-    lengths: Sequence[int],
+    there: Sequence[int],
     width: Sequence[int],
+    axes: Sequence[Axis] = (),
 ) -> int:
-    """Products formed by a transform for each channel: along one axis, and then the other."""
-    total, done = 0, 1
-    places = list(lengths)
-    for i, f in enumerate(filters):
-        if f.t > 1:
-            places[i] = counts[i]
-            total += f.t * width[i] * done * math.prod(places)
-            done *= f.t
+    """Products formed by a transform for each channel: in bands along one axis, then the other."""
+    *others, last = sorted(range(len(filters)), key=lambda i: filters[i].t > 1)
+    tiling = Tiling(filters[last].m, width[last], counts[last])
+    band = band_numbers(tiling, axes[last].low if axes else 0, there[last])
+    total = math.prod(there[i] for i in others) * filters[last].t * band
+    if others and filters[others[-1]].t > 1:
+        first = others[-1]
+        total += filters[first].t * width[first] * filters[last].t * math.prod(counts)
     return total
 
 
@@ -322,20 +286,20 @@ def _held(whole: ConvProblem, tile: ConvProblem, direction: Direction, dtype: DT
 def _held_by_chunk(problem: ConvProblem, filters: Sequence[Filtering], dtype: DType) -> int:
     """Count the elements that a chunk's steps have between them."""
     counts, images = largest_chunk(problem, filters, dtype)
-    t, T = math.prod(f.t for f in filters), math.prod(counts)
+    T = images * math.prod(counts)
+    *others, last = sorted(range(len(filters)), key=lambda i: filters[i].t > 1)
     read, written = (
         [(n - 1) * f.m + f.t if n else 0 for n, f in zip(counts, filters, strict=True)],
         [n * f.m for n, f in zip(counts, filters, strict=True)],
     )
-    image, half = max(math.prod(read), math.prod(written)), 0
-    tiled = [i for i, f in enumerate(filters) if f.t > 1]
-    if len(tiled) == 2:  # between two steps, one axis is transformed
-        first, second = tiled
-        read[first] = filters[first].t * counts[first]
-        half = max(math.prod(read), t // filters[second].t * filters[second].m * T)
-    most = max(problem.C, problem.K)
-    held = t * T * (problem.C + problem.K) + (image + half) * most
-    return images * (problem.G * held + APART * math.prod(written))
+    sides = (problem.C, read), (problem.K, written)
+    image = images * max(channels * math.prod(there) for channels, there in sides)
+    half = 0
+    if others and filters[others[-1]].t > 1:  # one axis is transformed, the other is not
+        widest = max(channels * math.prod(there[i] for i in others) for channels, there in sides)
+        half = images * counts[last] * filters[last].t * widest
+    t = math.prod(f.t for f in filters)
+    return problem.G * (t * T * (problem.C + problem.K) + image + half)
 
 
 def growth(problem: ConvProblem, direction: Direction) -> float:

@@ -22,12 +22,13 @@ from npconv.axis import Axis
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.tiled import Chunk, chunks, fitting
 
-# What a chunk's arrays may take, about. With half of that they would stay in the second-level
-# cache; but BLAS lays out the kernel again for each chunk, and threads whose steps take less
-# than a tenth of a millisecond wait for each other's turn at the interpreter.
-CHUNK_BYTES = 7 * 2**19
+# What a chunk's arrays may take, about, and more for a few tiles of many channels: BLAS lays out
+# the kernel again for each chunk, which takes as long as to multiply it with so many tiles. With
+# less of it all would stay in the second-level cache; but threads whose steps take less than a
+# tenth of a millisecond wait for each other's turn at the interpreter.
+CHUNK_BYTES, FEW_TILES = 7 * 2**19, 56
 # Channels whose kernel gradient is summed together: at ``t*t`` elements each they are many.
-CHANNELS_IN, CHANNELS_OUT = 128, 64
+CHANNELS_IN, CHANNELS_OUT = 128, 128
 
 
 def windows(problem: ConvProblem) -> int:
@@ -52,14 +53,14 @@ def choose_filters(problem: ConvProblem, direction: Direction) -> list[Filtering
 
 
 def filters_of(problem: ConvProblem, elements: Sequence[int]) -> list[Filtering]:
-    """Find the filterings that `_elements` gave ``elements`` of."""
-    left = list(elements)
-    return [BY_TILE[left.pop()] if axis.kernel == 3 else F_1_1 for axis in problem.axes]
+    """Find the filterings that `elements` gave ``elements`` of."""
+    left = iter(elements)
+    return [BY_TILE[next(left)] if axis.kernel == 3 else F_1_1 for axis in problem.axes]
 
 
 def elements(filters: Sequence[Filtering]) -> list[int]:
-    """Elements of a transform along each axis with a window, the last axis first."""
-    return [f.t for f in reversed(filters) if f.t > 1]
+    """Elements of a transform along each axis with a window."""
+    return [f.t for f in filters if f.t > 1]
 
 
 def dense(matrices: Sequence[Matrix], dtype: DType) -> Array:
@@ -69,7 +70,7 @@ def dense(matrices: Sequence[Matrix], dtype: DType) -> Array:
         return windows[0]
     first, second = windows
     rows, columns = len(first) * len(second), first.shape[1] * second.shape[1]
-    joined: Array = np.einsum("ar,bs->bars", first, second).reshape(rows, columns)
+    joined: Array = np.einsum("ar,bs->abrs", first, second).reshape(rows, columns)
     return joined
 
 
@@ -102,7 +103,7 @@ def largest_chunk(
 ) -> tuple[tuple[int, ...], int]:
     """Say how many tiles along each axis are a chunk, and of how many images."""
     one = _working(problem, filters) * dtype.itemsize
-    most = max(1, CHUNK_BYTES // one)
+    most = max(1, CHUNK_BYTES // one, min(FEW_TILES, 2 * CHUNK_BYTES // one))
     all_of_them = tile_counts(problem, filters)
     counts = fitting(all_of_them, most)
     whole = list(counts) == all_of_them
