@@ -7,7 +7,8 @@ relative error with rates that are not negative.
 
 Run it with ``make fit-cost``. It rewrites ``src/npconv/rates.py``, and records
 ``benchmarks/results/fit_cost.json``: times, estimates, and auto's time divided by the best
-able algorithm's.
+able algorithm's. With ``ARGS="--again winograd"`` only that algorithm's rates are new, on
+whatever machine: each is brought to the machine of the others by the ratio of the yardstick's.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "fit_cost.json"
 RATES = ROOT / "src" / "npconv" / "rates.py"
 Call = tuple[str, bool]  # an algorithm, its kernel packed or not
+
+YARDSTICK = "im2col"  # it has been the same for long
 
 ROUNDS, ROUNDS_OF_SLOW = 7, 2
 SLOW = 0.1  # seconds of what is not among the fast ones anyway
@@ -229,30 +232,64 @@ def write_rates(
     RATES.write_text("\n".join([*lines, "}", ""]), encoding="utf-8")
 
 
+def scaled(
+    names: Sequence[str], old: Mapping[str, list[float]], new: Mapping[str, list[float]]
+) -> dict[str, list[float]]:
+    """Bring new rates to the machine of the old ones, as the yardstick's products and bytes say.
+
+    Its calls and runs are too little of its time to say anything: they go by its products.
+    """
+    rates = {}
+    for each in new:
+        name, direction = each.split()
+        if name in names:
+            here, there = new[f"{YARDSTICK} {direction}"], old[f"{YARDSTICK} {direction}"]
+            product, byte = there[0] / here[0], there[1] / here[1]
+            factors = product, byte, product, product, product
+            rates[each] = [float(f"{a * b:.3g}") for a, b in zip(new[each], factors, strict=True)]
+    return rates
+
+
+def _keyed(rates: Mapping[str, list[float]]) -> dict[tuple[str, str], list[float]]:
+    return {(name, direction): rates[key] for key in rates for name, direction in [key.split()]}
+
+
 def main() -> None:
     """Measure or read, fit, write."""
     parser = argparse.ArgumentParser(description="fit the planner's rates")
     parser.add_argument("--refit", action="store_true", help="new counts, recorded times")
-    if parser.parse_args().refit:
-        recorded = json.loads(RESULT.read_text(encoding="utf-8"))
-        if recorded["vector_bytes"] != vector_bytes():  # products are counted in whole vectors
-            sys.exit(f"the times are of a machine with vectors of {recorded['vector_bytes']} bytes")
-        rows, where = recounted(recorded["times"]), recorded["machine"]
+    parser.add_argument("--again", nargs="+", default=[], metavar="NAME", help="these alone")
+    asked, record = parser.parse_args(), json.loads(RESULT.read_text(encoding="utf-8"))
+    if asked.refit:
+        if record["vector_bytes"] != vector_bytes():  # products are counted in whole vectors
+            sys.exit(f"the times are of a machine with vectors of {record['vector_bytes']} bytes")
+        rows = recounted(record["times"])
     else:
         with npconv.settings(threads=1, engine="compiled"):
-            rows, where = measure(), machine()
-    rates = fit(rows)
-    verdicts = {engine: judge(rows, rates, engine) for engine in ENGINES}
-    write_rates(rates, where, vector_bytes())
-    record = {
-        "machine": where,
-        "vector_bytes": vector_bytes(),
-        "rates": {" ".join(k): v for k, v in rates.items()},
-        **verdicts,
-        "times": rows,
-    }
+            rows = measure()
+    fitted = {" ".join(key): rate for key, rate in fit(rows).items()}
+    rates = {**record["rates"], **fitted}
+    if asked.again:
+        rates = {**record["rates"], **scaled(asked.again, record["rates"], fitted)}
+        kept = (*asked.again, YARDSTICK)
+        record["again"] = {
+            "machine": machine(),
+            "vector_bytes": vector_bytes(),
+            "fitted": {key: rate for key, rate in fitted.items() if key.split()[0] in kept},
+            "numpy": judge(rows, _keyed(rates), "numpy"),
+            "times": [row for row in rows if row["algorithm"] in kept],
+        }
+        rows = [row for row in record["times"] if row["algorithm"] not in asked.again]
+    elif not asked.refit:
+        rates, record = fitted, {"machine": machine(), "vector_bytes": vector_bytes()}
+    record.update(rates=rates, times=rows)
+    record.update({engine: judge(rows, _keyed(rates), engine) for engine in ENGINES})
+    write_rates(_keyed(rates), record["machine"], record["vector_bytes"])
     RESULT.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    for engine, verdict in verdicts.items():
+    told = [(engine, record[engine]) for engine in ENGINES]
+    if asked.again:
+        told = [("numpy", record["again"]["numpy"])]
+    for engine, verdict in told:
         for key in ("layers", "all"):
             print(
                 f"{engine} engine, auto over best, {key}: median {verdict[key]['median']:.3f}, "

@@ -75,8 +75,10 @@ class Winograd:
         for images, chunk in cut_chunks(problem, filters, x.dtype):
             V = _transformed_input(chunk, filters, x[images], scratch)
             M = products(elements(filters), problem.G, V.shape[-2], problem.K, x.dtype, scratch)
-            # (t, t, G, T, K) = (t, t, G, T, C) @ (t, t, G, C, K)
-            np.matmul(V, w, out=M)
+            # Image by image, so that none of its bits depend on others.
+            # (t, t, G, n, T, K) = (t, t, G, n, T, C) @ (t, t, G, 1, C, K)
+            one, each = (a.reshape(*a.shape[:-2], len(x[images]), -1, a.shape[-1]) for a in (V, M))
+            np.matmul(one, w[..., np.newaxis, :, :], out=each)
             y = out[(images, slice(None), slice(None), *chunk.outputs)]
             matrices = [f.output for f in filters if f.t > 1]
             back(matrices, M, chunk.axes, chunk.written, y, scratch)
