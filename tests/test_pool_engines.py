@@ -185,6 +185,26 @@ def test_windows_of_nothing_but_minus_infinity_have_a_first_element() -> None:
     assert dx.sum() == y.size
 
 
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("size", [4, 40])
+def test_means_of_all_of_a_few_numbers_are_formed_at_once(
+    size: int, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float64, and without a warning where Inf and -Inf make NaN."""
+    monkeypatch.setattr("npconv.pool_loops.mean", None)  # walks over tiles
+    x = np.zeros((2, 3, size, size // 4), np.float32)
+    x[0, 0, :2, 0] = 2**25, 3
+    x[1, 2, :2, 0] = np.inf, -np.inf
+    expected = x.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        expected = expected.mean(axis=(2, 3), keepdims=True).astype(np.float32)
+    if layout == "NHWC":
+        x, expected = np.moveaxis(x, 1, -1), np.moveaxis(expected, 1, -1)
+    with npconv.settings(engine="compiled"):
+        y = pooling.avg_pool(x, (size, size // 4), layout=layout)
+    np.testing.assert_array_equal(y, expected)
+
+
 def test_the_other_engine_serves_what_this_one_does_not() -> None:
     pool = Pool.of((1, 1, 8, 8), 2, None, 0, 1, False, None)
     f4, i8 = np.dtype("f4"), np.dtype("i8")

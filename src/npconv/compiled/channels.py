@@ -20,8 +20,8 @@ from npconv.settings import current_settings
 # Rows of fewer numbers are not for vectors, and fewer in all not worth a call, or a second
 # thread that may have to wake.
 FEW, FEW_IN_ALL, FEW_FOR_TWO = 8, 2**11, 2**17
-# About so many numbers make a part of the work.
-PART = 2**15
+# About so many numbers make a part of the work. To begin and end a row takes as long as so many.
+PART, A_ROW = 2**15, 64
 
 
 class Lie(NamedTuple):
@@ -95,5 +95,5 @@ def _sums(
     many, count = max(1, PART // (chunk * lie.S)), rows * lie.C
     words = (many, count, lie.N, chunk, lie.C, lie.S, lie.n, lie.c)
     one = step(("channel_sums", dtype.name), words, -(-count // many))
-    few = lie.N * lie.C * lie.S < FEW_FOR_TWO
+    few = lie.N * lie.C * (lie.S + A_ROW) < FEW_FOR_TWO
     return _Run(Prepared((one,), 0, 1 if few else threads), (rows, lie.C))

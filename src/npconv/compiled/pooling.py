@@ -118,6 +118,9 @@ def mean(pool: Pool, x: Array, include_pad: bool) -> Array | None:
     """Take the mean of every window; None where NumPy has to."""
     if pool.is_global:
         total = channels.sums_of_images(pool.view(x))
+        if total is None and x.size < channels.FEW_IN_ALL:
+            with np.errstate(invalid="ignore"):  # of Inf and -Inf
+                total = np.add.reduce(pool.view(x), pool.axes, np.float64)
         if total is None:
             return None
         total /= math.prod(sizes[0] for sizes in _sizes(pool, include_pad))
