@@ -48,14 +48,36 @@ class Tiling(NamedTuple):
         return self.t > 1
 
 
+class Side(NamedTuple):
+    """The axes of inputs or of outputs, and the tiles over them: those with tiles come last."""
+
+    order: tuple[int, ...]
+    outer: tuple[Tiling, ...]
+    last: Tiling
+    there: tuple[slice, ...]  # where elements stand among the positions of the outer axes
+    here: tuple[slice, ...]  # which they are
+    low: int  # positions of the last axis before its first element
+    size: int  # its elements
+
+    @classmethod
+    def of(cls, axes: Sequence[Axis], tilings: Sequence[Tiling]) -> Side:
+        """Bring the axes in their order."""
+        *beside, at = sorted(range(len(tilings)), key=lambda i: tilings[i].is_tiled)
+        wide = [
+            axes[i]._replace(high=tilings[i].length - axes[i].size - axes[i].low) for i in beside
+        ]
+        (_, *there), (_, *here) = kept(wide)
+        outer, low, size = tuple(tilings[i] for i in beside), axes[at].low, axes[at].size
+        return cls((*beside, at), outer, tilings[at], tuple(there), tuple(here), low, size)
+
+
 class Chunk(NamedTuple):
     """Outputs that are computed in one go, the inputs they read, and both in tiles."""
 
     outputs: tuple[slice, ...]
     inputs: tuple[slice, ...]
-    axes: tuple[Axis, ...]
-    read: tuple[Tiling, ...]
-    written: tuple[Tiling, ...]
+    read: Side
+    written: Side
 
 
 def chunks(
@@ -68,11 +90,16 @@ def chunks(
         for start in range(0, axis.out, step):
             stop = min(start + step, axis.out)
             inputs, tiles = axis.reads(start, stop), -(-(stop - start) // width)
-            tilings = Tiling(width, reach, tiles), Tiling(width, width, tiles)
-            piece = axis.tile((start, stop), inputs)
-            found.append((slice(start, stop), slice(*inputs), piece, *tilings))
+            read = axis.tile((start, stop), inputs), Tiling(width, reach, tiles)
+            written = Axis(stop - start, 1), Tiling(width, width, tiles)
+            found.append((slice(start, stop), slice(*inputs), read, written))
         pieces.append(found)
-    return tuple(Chunk(*zip(*each, strict=True)) for each in product(*pieces))
+    made = []
+    for each in product(*pieces):
+        outputs, inputs, *both = zip(*each, strict=True)
+        sides = [Side.of(*zip(*side, strict=True)) for side in both]
+        made.append(Chunk(outputs, inputs, *sides))
+    return tuple(made)
 
 
 def fitting(counts: Sequence[int], most: int) -> tuple[int, ...]:
@@ -129,38 +156,23 @@ def _tiles_a_strip(tiling: Tiling) -> int:
     return max(1, -(-tiling.number // max(1, -(-tiling.number * tiling.m // STRIP))))
 
 
-def forth(
-    matrices: Sequence[Matrix],
-    x: Array,
-    axes: Sequence[Axis],
-    tilings: Sequence[Tiling],
-    role: str,
-    scratch: Scratch,
-) -> Array:
+def forth(matrices: Sequence[Matrix], x: Array, side: Side, role: str, scratch: Scratch) -> Array:
     """Apply a matrix ``(e, t)`` along each tiled axis to all tiles of ``x (n, G, C, *size)``.
 
     Gives ``(*e, G, T, C)``, tiles of all images one behind the other, in memory of ``role``.
     """
-    *beside, at = order = _order(tilings)
-    *outer, last = (tilings[i] for i in order)
-    x = _as_rows(x.transpose(0, *(3 + i for i in beside), 1, 3 + at, 2), scratch)
-    G, _, C = x.shape[-3:]
-    lengths, e, two = [each.length for each in outer], len(matrices[-1]), len(matrices) == 2
-    half = scratch.array(
-        "half" if two else role, (len(x), *lengths, last.number * e, G, C), x.dtype
-    )
-    wide = [
-        axes[i]._replace(high=length - axes[i].size - axes[i].low)
-        for i, length in zip(beside, lengths, strict=True)
-    ]
-    (_, *there), (_, *here) = kept(wide)
+    order, outer, last, there, here, low, size = side
+    *beside, at = (3 + i for i in order)
+    x = _as_rows(x.transpose(0, *beside, 1, at, 2), scratch)
+    n, G, C, e, two = len(x), x.shape[-3], x.shape[-1], len(matrices[-1]), len(matrices) == 2
+    lengths = [each.length for each in outer]
+    half = scratch.array("half" if two else role, (n, *lengths, last.number * e, G, C), x.dtype)
     for i, (place, length) in enumerate(zip(there, lengths, strict=True)):
         before = (slice(None), *there[:i])
-        for strip in (slice(0, place.start), slice(place.stop, length)):
-            half[(*before, strip)] = 0
+        half[(*before, slice(0, place.start))] = 0
+        half[(*before, slice(place.stop, length))] = 0
     # (n, *outer, G, tiles*e, C) = (tiles*e, size) @ (n, *outer, G, size, C)
     seen, result = x[(slice(None), *here)], half[(slice(None), *there)].swapaxes(-3, -2)
-    low, size = axes[at].low, axes[at].size
     for rows, positions, matrix in strips(matrices[-1], last, low, size, x.dtype):
         np.matmul(matrix, seen[..., positions, :], out=result[..., rows, :])
     if not two:
@@ -181,26 +193,19 @@ def forth(
     return _by_element(V.reshape(len(small), -1, e, G, C))
 
 
-def products(
+def room_for_products(
     elements: Sequence[int], groups: int, tiles: int, channels: int, dtype: DType, scratch: Scratch
 ) -> Array:
-    """Give room for ``(*e, G, T, K)``, as `back` reads it."""
+    """Give memory for ``(*e, G, T, K)``, as `back` reads it."""
     *outer, e = elements
     return _by_element(scratch.array("products", (*outer, tiles, e, groups, channels), dtype))
 
 
-def back(
-    matrices: Sequence[Matrix],
-    M: Array,
-    axes: Sequence[Axis],
-    tilings: Sequence[Tiling],
-    place: Array,
-    scratch: Scratch,
-) -> None:
+def back(matrices: Sequence[Matrix], M: Array, side: Side, place: Array, scratch: Scratch) -> None:
     """Apply a matrix ``(m, e)`` where `forth` applied one; write ``place (n, G, K, *out)``."""
-    *beside, at = order = _order(tilings)
-    *outer, last = (tilings[i] for i in order)
-    n, outs = len(place), [axes[i].out for i in order]
+    order, outer, last, there, _, low, size = side
+    *beside, at = (3 + i for i in order)
+    target, n = place.transpose(0, *beside, 1, 2, at), len(place)
     e, G, K = M.shape[len(matrices) - 1], *place.shape[1:3]
     behind = (last.number * e, G, K)
     tiles = M.swapaxes(-3, -2).swapaxes(-4, -3)  # (*e, G, T, K) as it lies: (.., T, e, G, K)
@@ -209,27 +214,19 @@ def back(
         small = numbers(matrices[0], M.dtype)
         spread = (n, *(each.number for each in outer))
         half = scratch.array("half", (*spread, len(small), math.prod(behind)), M.dtype)
-        rows = tiles.reshape(len(tiles), *spread, math.prod(behind))
+        products = tiles.reshape(len(tiles), *spread, math.prod(behind))
         # (n, *outer, number, m, N) = (m, e) @ (n, *outer, number, e, N)
-        np.matmul(small, _inside(rows), out=half)
-    half = half.reshape(n, *(each.number * each.m for each in outer), *behind)
-    half = half[(slice(None), *(slice(out) for out in outs[:-1]))]
-    target = place.transpose(0, *(3 + i for i in beside), 1, 2, 3 + at)
+        np.matmul(small, _inside(products), out=half)
+    half = half.reshape(n, *(each.length for each in outer), *behind)
     y = target
     if y.dtype != M.dtype or not _is_matrix(y):
         y = scratch.array("image", target.shape, M.dtype)
     # (n, *outer, G, K, positions) = (n, *outer, G, K, tiles*e) @ (tiles*e, positions)
-    turned = half.swapaxes(-3, -2).swapaxes(-2, -1)
-    whole = Tiling(last.m, last.m, last.number)
-    for strip in strips(transpose(matrices[-1]), whole, 0, outs[-1], M.dtype):
-        np.matmul(turned[..., strip.rows], strip.matrix, out=y[..., strip.positions])
+    turned = half[(slice(None), *there)].swapaxes(-3, -2).swapaxes(-2, -1)
+    for rows, positions, matrix in strips(transpose(matrices[-1]), last, low, size, M.dtype):
+        np.matmul(turned[..., rows], matrix, out=y[..., positions])
     if y is not target:
         target[...] = y
-
-
-def _order(tilings: Sequence[Tiling]) -> list[int]:
-    """Say in which order to take axes: those with tiles come last."""
-    return sorted(range(len(tilings)), key=lambda i: tilings[i].is_tiled)
 
 
 def _by_element(tiles: Array) -> Array:

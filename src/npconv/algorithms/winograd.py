@@ -45,7 +45,7 @@ from npconv.cost import Cost, Packing
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import LINES, Scratch
 from npconv.strays import Strays, frame
-from npconv.tiled import Chunk, Tiling, back, band_numbers, forth, products
+from npconv.tiled import Chunk, Tiling, back, band_numbers, forth, room_for_products
 
 
 class Winograd:
@@ -74,14 +74,14 @@ class Winograd:
         filters = filters_of(problem, w.shape[: windows(problem)])  # as the kernel was packed
         for images, chunk in cut_chunks(problem, filters, x.dtype):
             V = _transformed_input(chunk, filters, x[images], scratch)
-            M = products(elements(filters), problem.G, V.shape[-2], problem.K, x.dtype, scratch)
+            sizes = elements(filters), problem.G, V.shape[-2], problem.K
+            M = room_for_products(*sizes, x.dtype, scratch)
             # Image by image, so that none of its bits depend on others.
             # (t, t, G, n, T, K) = (t, t, G, n, T, C) @ (t, t, G, 1, C, K)
             one, each = (a.reshape(*a.shape[:-2], len(x[images]), -1, a.shape[-1]) for a in (V, M))
             np.matmul(one, w[..., np.newaxis, :, :], out=each)
             y = out[(images, slice(None), slice(None), *chunk.outputs)]
-            matrices = [f.output for f in filters if f.t > 1]
-            back(matrices, M, chunk.axes, chunk.written, y, scratch)
+            back([f.output for f in filters if f.t > 1], M, chunk.written, y, scratch)
             if bias is not None:
                 np.add(y, bias.reshape(*bias.shape, *(1,) * problem.rank), out=y)
 
@@ -167,7 +167,7 @@ def _transformed_input(
     """Transform the tiles of the input: ``V (t, t, G, T, C)``."""
     x = x[(slice(None), slice(None), slice(None), *chunk.inputs)]
     matrices = [f.input for f in filters if f.t > 1]
-    return forth(matrices, x, chunk.axes, chunk.read, "tiles", scratch)
+    return forth(matrices, x, chunk.read, "tiles", scratch)
 
 
 def _transformed_grad(
@@ -176,8 +176,7 @@ def _transformed_grad(
     """Transform the tiles of the outputs' gradient, likewise: ``dM (t, t, G, T, K)``."""
     dy = dy[(slice(None), slice(None), slice(None), *chunk.outputs)]
     matrices = [transpose(f.output) for f in filters if f.t > 1]
-    as_they_lie = [Axis(axis.out, 1) for axis in chunk.axes]
-    return forth(matrices, dy, as_they_lie, chunk.written, "grads", scratch)
+    return forth(matrices, dy, chunk.written, "grads", scratch)
 
 
 def _kernel_products(
