@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import npconv
-from npconv import blas, threads
+from npconv import blas, scratch, threads
 from npconv.problem import Direction
 from npconv.scratch import Scratch
 from oracle import Array
@@ -42,6 +43,36 @@ def plan_of(name: str, direction: str, dtype: str, N: int | None = None) -> npco
     x, w, options = CASES[name]
     x = (N or x[0], *x[1:])
     return npconv.plan_conv(x, w, direction=direction, dtype=dtype, **options)
+
+
+@pytest.mark.parametrize("name", ["winograd", "fft", "flat", "im2col"])
+@pytest.mark.parametrize("direction", ["forward", "input_grad"])
+def test_a_kernel_in_its_form_is_there_once_for_all_threads(direction: str, name: str) -> None:
+    """So it counts once; and that is still a bound for all the memory there is."""
+    shapes: Any = (1, 64, 80, 80), (64, 64, 3, 3)
+    x, w = (np.ones(shape, np.float32) for shape in shapes)
+    with npconv.settings(threads=2, engine="numpy"):
+        plan = npconv.plan_conv(*shapes, padding=1, algorithm=name, direction=direction)
+        once = plan.choice.best.workspace
+        assert plan.choice.threads == 2
+        assert once < plan.workspace_bytes <= 2 * once
+        plan(x, w)  # what Python keeps for later calls
+        scratch._shelf.clear()
+        tracemalloc.start()
+        try:
+            result = plan(x, w)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak - result.nbytes <= plan.workspace_bytes + 2**17
+    assert peak - result.nbytes > once / 3  # it is not for nothing
+    limit = 34 * 2**20
+    with npconv.settings(threads=2, engine="numpy", workspace_limit=limit):
+        large: Any = (1, 256, 56, 56), (256, 256, 3, 3)
+        choice = npconv.plan_conv(*large, padding=1, algorithm=name, direction=direction).choice
+        assert choice.workspace <= limit
+        if name == "winograd":
+            assert choice.threads == 2 > limit // choice.best.workspace
 
 
 @pytest.mark.parametrize("accuracy", ["standard", "strict"])

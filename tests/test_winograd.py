@@ -216,6 +216,22 @@ def test_multiplications_are_counted(
     assert total == plan.choice.best.cost.multiplications
 
 
+def test_no_product_has_several_images_in_one_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """BLAS may form sums in another order for the rows beyond its last whole block."""
+    rows, right = set(), np.matmul
+
+    def seen(a: Array, b: Array, out: Array) -> Array:
+        if b.shape[-2:] == (5, 7):  # the kernel's
+            rows.add(a.shape[-2])
+        return right(a, b, out=out)
+
+    monkeypatch.setattr(np, "matmul", seen)
+    plan = npconv.plan_conv((4, 5, 9, 13), (7, 5, 3, 3), padding=1, **FORCED)
+    plan(np.ones((4, 5, 9, 13), np.float32), np.ones((7, 5, 3, 3), np.float32))
+    assert plan.choice.cut.images >= 2
+    assert rows == {3 * 4}
+
+
 def test_less_than_half_the_products_of_direct_summation() -> None:
     """With all that transforms multiply by zero."""
     shapes = (1, 64, 56, 56), (64, 64, 3, 3)
