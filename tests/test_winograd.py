@@ -182,6 +182,16 @@ def test_the_bound_holds_on_the_smallest_images(kind: str) -> None:
         assert np.all(abs(single - right) <= bound)
 
 
+def test_coarser_numbers_are_rounded_once_after_the_bias() -> None:
+    rng = np.random.default_rng(0)
+    x, w, bias = (
+        rng.standard_normal(shape).astype(np.float16) for shape in ((2, 6, 9, 13), (5, 6, 3, 3), 5)
+    )
+    asked: Any = {"padding": 1, **FORCED}
+    single = npconv.conv(*(a.astype(np.float32) for a in (x, w, bias)), **asked)
+    np.testing.assert_array_equal(npconv.conv(x, w, bias, **asked), single.astype(np.float16))
+
+
 def test_small_outputs_take_small_tiles() -> None:
     small = npconv.plan_conv((1, 1, 4, 4), (1, 1, 3, 3), **FORCED)
     large = npconv.plan_conv((1, 1, 6, 6), (1, 1, 3, 3), **FORCED)

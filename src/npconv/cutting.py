@@ -139,8 +139,9 @@ def _shared(
             direction is Direction.KERNEL_GRAD
             and problem.C >= parts <= problem.C * problem.taps // FEWEST_ROWS
         ):
-            # Each block of channels is transformed with each of the other side's.
-            if not algorithm.direct and parts == 4 and problem.K >= 128:
+            # Transforms: each block of channels goes through them with each of the other side's.
+            half = problem.K // 2
+            if not algorithm.direct and parts == 4 and half >= FEWEST_CHANNELS[2]:
                 return (K, 2), (C, 2)
             return ((C, parts),)
         if written[0] >= parts * apart and math.prod(written) >= parts * FEWEST_POSITIONS:

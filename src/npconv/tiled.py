@@ -42,11 +42,6 @@ class Tiling(NamedTuple):
         """Positions of all tiles."""
         return (self.number - 1) * self.m + self.t
 
-    @property
-    def is_tiled(self) -> bool:
-        """Whether there is anything to transform along it."""
-        return self.t > 1
-
 
 class Side(NamedTuple):
     """The axes of inputs or of outputs, and the tiles over them: those with tiles come last."""
@@ -62,13 +57,18 @@ class Side(NamedTuple):
     @classmethod
     def of(cls, axes: Sequence[Axis], tilings: Sequence[Tiling]) -> Side:
         """Bring the axes in their order."""
-        *beside, at = sorted(range(len(tilings)), key=lambda i: tilings[i].is_tiled)
+        *beside, at = in_order([tiling.t for tiling in tilings])
         wide = [
             axes[i]._replace(high=tilings[i].length - axes[i].size - axes[i].low) for i in beside
         ]
         (_, *there), (_, *here) = kept(wide)
         outer, low, size = tuple(tilings[i] for i in beside), axes[at].low, axes[at].size
         return cls((*beside, at), outer, tilings[at], tuple(there), tuple(here), low, size)
+
+
+def in_order(t: Sequence[int]) -> list[int]:
+    """Say in which order axes are taken whose tiles have so many positions."""
+    return sorted(range(len(t)), key=lambda i: t[i] > 1)
 
 
 class Chunk(NamedTuple):
@@ -201,8 +201,18 @@ def room_for_products(
     return _by_element(scratch.array("products", (*outer, tiles, e, groups, channels), dtype))
 
 
-def back(matrices: Sequence[Matrix], M: Array, side: Side, place: Array, scratch: Scratch) -> None:
-    """Apply a matrix ``(m, e)`` where `forth` applied one; write ``place (n, G, K, *out)``."""
+def back(
+    matrices: Sequence[Matrix],
+    M: Array,
+    side: Side,
+    bias: Array | None,
+    place: Array,
+    scratch: Scratch,
+) -> None:
+    """Apply a matrix ``(m, e)`` where `forth` applied one, and add a bias ``(G, K)``.
+
+    Writes ``place (n, G, K, *out)``, whose numbers are rounded once where they are coarser.
+    """
     order, outer, last, there, _, low, size = side
     *beside, at = (3 + i for i in order)
     target, n = place.transpose(0, *beside, 1, 2, at), len(place)
@@ -225,6 +235,8 @@ def back(matrices: Sequence[Matrix], M: Array, side: Side, place: Array, scratch
     turned = half[(slice(None), *there)].swapaxes(-3, -2).swapaxes(-2, -1)
     for rows, positions, matrix in strips(transpose(matrices[-1]), last, low, size, M.dtype):
         np.matmul(turned[..., rows], matrix, out=y[..., positions])
+    if bias is not None:
+        np.add(y, bias[..., np.newaxis], out=y)
     if y is not target:
         target[...] = y
 

@@ -45,7 +45,7 @@ from npconv.cost import Cost, Packing
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import LINES, Scratch
 from npconv.strays import Strays, frame
-from npconv.tiled import Chunk, Tiling, back, band_numbers, forth, room_for_products
+from npconv.tiled import Chunk, Tiling, back, band_numbers, forth, in_order, room_for_products
 
 
 class Winograd:
@@ -73,17 +73,16 @@ class Winograd:
             return
         filters = filters_of(problem, w.shape[: windows(problem)])  # as the kernel was packed
         for images, chunk in cut_chunks(problem, filters, x.dtype):
-            V = _transformed_input(chunk, filters, x[images], scratch)
+            some = x[images]
+            V = _transformed_input(chunk, filters, some, scratch)
             sizes = elements(filters), problem.G, V.shape[-2], problem.K
             M = room_for_products(*sizes, x.dtype, scratch)
             # Image by image, so that none of its bits depend on others.
             # (t, t, G, n, T, K) = (t, t, G, n, T, C) @ (t, t, G, 1, C, K)
-            one, each = (a.reshape(*a.shape[:-2], len(x[images]), -1, a.shape[-1]) for a in (V, M))
-            np.matmul(one, w[..., np.newaxis, :, :], out=each)
+            V, by_image = (a.reshape(*a.shape[:-2], len(some), -1, a.shape[-1]) for a in (V, M))
+            np.matmul(V, w[..., np.newaxis, :, :], out=by_image)
             y = out[(images, slice(None), slice(None), *chunk.outputs)]
-            back([f.output for f in filters if f.t > 1], M, chunk.written, y, scratch)
-            if bias is not None:
-                np.add(y, bias.reshape(*bias.shape, *(1,) * problem.rank), out=y)
+            back([f.output for f in filters if f.t > 1], M, chunk.written, bias, y, scratch)
 
     def input_grad(
         self, problem: ConvProblem, dy: Array, w: Array, *, out: Array, scratch: Scratch
@@ -260,7 +259,7 @@ def _products(
     axes: Sequence[Axis] = (),
 ) -> int:
     """Products formed by a transform for each channel: in bands along one axis, then the other."""
-    *others, last = sorted(range(len(filters)), key=lambda i: filters[i].t > 1)
+    *others, last = in_order([f.t for f in filters])
     tiling = Tiling(filters[last].m, width[last], counts[last])
     band = band_numbers(tiling, axes[last].low if axes else 0, there[last])
     total = math.prod(there[i] for i in others) * filters[last].t * band
@@ -288,7 +287,7 @@ def _held_by_chunk(problem: ConvProblem, filters: Sequence[Filtering], dtype: DT
     """Count the elements that a chunk's steps have between them."""
     counts, images = largest_chunk(problem, filters, dtype)
     T = images * math.prod(counts)
-    *others, last = sorted(range(len(filters)), key=lambda i: filters[i].t > 1)
+    *others, last = in_order([f.t for f in filters])
     read, written = (
         [(n - 1) * f.m + f.t if n else 0 for n, f in zip(counts, filters, strict=True)],
         [n * f.m for n, f in zip(counts, filters, strict=True)],
