@@ -210,17 +210,22 @@ def judge(
     }
 
 
-def write_rates(
-    rates: dict[tuple[str, str], list[float]], where: dict[str, Any], vectors: int
-) -> None:
+def write_rates(rates: dict[tuple[str, str], list[float]], record: dict[str, Any]) -> None:
     """Rewrite the module that the planner reads."""
+    told = "{cpu}, one thread, NumPy {numpy}, {date}"
     lines = [
         '"""What counts take, in nanoseconds: written by ``benchmarks/fit_cost.py``, not by hand.',
         "",
-        f"{where['cpu']}, one thread, NumPy {where['numpy']}, {where['date']}.",
+        f"{told.format(**record['machine'])}.",
+    ]
+    again = record.get("again")
+    if again:
+        names = sorted({row["algorithm"] for row in again["times"]} - {YARDSTICK})
+        lines += [f"But {', '.join(names)}: {told.format(**again['machine'])}, scaled."]
+    lines += [
         '"""',
         "",
-        f"VECTOR_BYTES = {vectors}  # of its vector registers",
+        f"VECTOR_BYTES = {record['vector_bytes']}  # of its vector registers",
         "",
         "# (algorithm, direction): a product, a byte moved, a call, a number of the kernel packed,",
         "# a run; in float32.",
@@ -258,8 +263,12 @@ def main() -> None:
     """Measure or read, fit, write."""
     parser = argparse.ArgumentParser(description="fit the planner's rates")
     parser.add_argument("--refit", action="store_true", help="new counts, recorded times")
-    parser.add_argument("--again", nargs="+", default=[], metavar="NAME", help="these alone")
-    asked, record = parser.parse_args(), json.loads(RESULT.read_text(encoding="utf-8"))
+    parser.add_argument("--again", nargs="+", default=[], choices=sorted(REGISTRY), help="these")
+    asked = parser.parse_args()
+    record = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
+    before = {row["algorithm"] for row in record.get("again", {}).get("times", [])} - {YARDSTICK}
+    if asked.again and not before <= {*asked.again}:
+        sys.exit(f"fitted again before: {', '.join(before)}; ask for these as well")
     if asked.refit:
         if record["vector_bytes"] != vector_bytes():  # products are counted in whole vectors
             sys.exit(f"the times are of a machine with vectors of {record['vector_bytes']} bytes")
@@ -268,7 +277,6 @@ def main() -> None:
         with npconv.settings(threads=1, engine="compiled"):
             rows = measure()
     fitted = {" ".join(key): rate for key, rate in fit(rows).items()}
-    rates = {**record["rates"], **fitted}
     if asked.again:
         rates = {**record["rates"], **scaled(asked.again, record["rates"], fitted)}
         kept = (*asked.again, YARDSTICK)
@@ -280,11 +288,13 @@ def main() -> None:
             "times": [row for row in rows if row["algorithm"] in kept],
         }
         rows = [row for row in record["times"] if row["algorithm"] not in asked.again]
-    elif not asked.refit:
+    elif asked.refit:
+        rates = {**record["rates"], **fitted}  # those fitted again elsewhere stay as they are
+    else:
         rates, record = fitted, {"machine": machine(), "vector_bytes": vector_bytes()}
     record.update(rates=rates, times=rows)
     record.update({engine: judge(rows, _keyed(rates), engine) for engine in ENGINES})
-    write_rates(_keyed(rates), record["machine"], record["vector_bytes"])
+    write_rates(_keyed(rates), record)
     RESULT.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     told = [(engine, record[engine]) for engine in ENGINES]
     if asked.again:

@@ -14,6 +14,7 @@ import pytest
 
 import npconv
 from npconv import blas, scratch, threads
+from npconv.compiled import why_missing
 from npconv.problem import Direction
 from npconv.scratch import Scratch
 from oracle import Array
@@ -73,6 +74,22 @@ def test_a_kernel_in_its_form_is_there_once_for_all_threads(direction: str, name
         assert choice.workspace <= limit
         if name == "winograd":
             assert choice.threads == 2 > limit // choice.best.workspace
+
+
+@pytest.mark.skipif(why_missing() is not None, reason="without Numba")
+@pytest.mark.parametrize("direction", ["forward", "input_grad"])
+@pytest.mark.parametrize(("C", "size", "R"), [(256, 14, 3), (384, 12, 3), (256, 14, 5)])
+def test_a_kernel_in_pieces_is_not_there_at_all(C: int, size: int, R: int, direction: str) -> None:
+    """Of a large one the compiled engine transforms some at a time: nothing is there once."""
+    asked: Any = {"padding": 1, "algorithm": "winograd_fused", "direction": direction}
+    bounds = []
+    for count in (1, 2, 8, 128):
+        with npconv.settings(threads=count):
+            plan = npconv.plan_conv((1, size, size, C), (C, C, R, R), layout="NHWC", **asked)
+        choice = plan.choice
+        assert choice.threads * choice.best.workspace <= plan.workspace_bytes <= 2**26
+        bounds.append(plan.workspace_bytes)
+    assert bounds == sorted(bounds)
 
 
 @pytest.mark.parametrize("accuracy", ["standard", "strict"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,10 @@ import pytest
 import npconv
 from checks import check_problem, check_specials, check_tiled, largest, serves
 from errors_seen import DATA, largest_error
+from npconv import tiled
 from npconv.algorithms import REGISTRY, winograd_tiles
 from npconv.algorithms.winograd_matrices import BY_TILE, F_4_3, Filtering, Matrix
-from npconv.problem import Direction
+from npconv.problem import ConvProblem, Direction
 from oracle import Array
 from problems import NAMED, windows_of_three
 from tolerance import unit_roundoff
@@ -207,8 +208,9 @@ def test_small_outputs_take_small_tiles() -> None:
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("w", [(8, 4, 3, 3), (8, 4, 3, 1)])
+@pytest.mark.parametrize("padding", [1, [(1, 1), (70, 40)], [(0, 2), (-3, 50)], [(40, 0), (9, -2)]])
 def test_multiplications_are_counted(
-    w: tuple[int, ...], direction: str, monkeypatch: pytest.MonkeyPatch
+    padding: Any, w: tuple[int, ...], direction: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     total, right = 0, np.matmul
 
@@ -218,8 +220,8 @@ def test_multiplications_are_counted(
         return right(a, b, out=out)
 
     x = (2, 4, 9, 14)
-    plan = npconv.plan_conv(x, w, direction=direction, padding=1, **FORCED)
-    y = npconv.conv_output_shape(x, w, padding=1)
+    plan = npconv.plan_conv(x, w, direction=direction, padding=padding, **FORCED)
+    y = npconv.conv_output_shape(x, w, padding=padding)
     shapes = {"forward": (x, w), "input_grad": (y, w), "kernel_grad": (y, x)}[direction]
     monkeypatch.setattr(np, "matmul", counted)
     plan(*(np.ones(shape, np.float32) for shape in shapes))
@@ -240,6 +242,28 @@ def test_no_product_has_several_images_in_one_matrix(monkeypatch: pytest.MonkeyP
     plan(np.ones((4, 5, 9, 13), np.float32), np.ones((7, 5, 3, 3), np.float32))
     assert plan.choice.cut.images >= 2
     assert rows == {3 * 4}
+
+
+@pytest.mark.parametrize("direction", Direction)
+@pytest.mark.parametrize(("C", "K"), [(1, 300), (64, 2), (40, 40)])
+def test_smaller_problems_need_no_more_memory(C: int, K: int, direction: Direction) -> None:
+    """Though their chunks, equal pieces, may be larger: the last band of a tile is smaller."""
+    needed = [
+        REGISTRY["winograd"].cost(
+            ConvProblem.of((1, C, rows, 41), (K, C, 3, 3), padding=2), direction, np.dtype("f4")
+        )
+        for rows in range(3, 130)
+    ]
+    assert all(one.workspace <= two.workspace for one, two in pairwise(needed))
+
+
+def test_what_long_axes_are_transformed_with_takes_no_memory() -> None:
+    """All strips but those at a border are multiplied with the same matrix."""
+    shapes = (1, 1, 200_000), (1, 1, 3)
+    plan = npconv.plan_conv(*shapes, padding=1, **FORCED)
+    tiled._band.cache_clear()
+    plan(*(np.ones(shape, np.float32) for shape in shapes))
+    assert 0 < tiled._band.cache_info().misses <= 12
 
 
 def test_less_than_half_the_products_of_direct_summation() -> None:

@@ -72,7 +72,8 @@ def find_cut(
         return cut[i] >= most[i]
 
     smallest = _numbers(_smallest(problem, direction))
-    # A transformed kernel is larger than it was, and each thread may have one of its own.
+    # A transformed kernel is larger than it was, and where channels are cut each thread may have
+    # one of its own.
     half = limit // 2 if algorithm.direct else min(limit // 2, TRANSFORMED_BYTES)
     small = min(limit, CACHE_BYTES)
     if bytes_of(*most) <= min(half, small):  # as nearly always: there is nothing to look for

@@ -131,9 +131,11 @@ class Choice(_Fields):
         """Bytes that each further tile takes: all share a kernel that is brought into a form once.
 
         Where channels are cut, the next block's is made while the last tiles of another one run.
+        The compiled engine may bring a kernel into its form piece by piece, never all of it.
         """
         cut, problem, shared = self.cut, self.problem, 0
-        if (cut.groups, cut.K, cut.C) == (problem.G, problem.K, problem.C):
+        whole = (cut.groups, cut.K, cut.C) == (problem.G, problem.K, problem.C)
+        if whole and not is_native(self.best.algorithm):
             item = self.numbers.accumulator.itemsize
             shared = self.best.image.packing.numbers * item
         return self.best.workspace - shared

@@ -11,7 +11,7 @@ last, or back, is one step. Most of its products are with zeros, and still it is
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
@@ -51,12 +51,12 @@ class Side(NamedTuple):
     last: Tiling
     there: tuple[slice, ...]  # where elements stand among the positions of the outer axes
     here: tuple[slice, ...]  # which they are
-    low: int  # positions of the last axis before its first element
+    low: int  # positions of the last axis's tiles before its first element
     size: int  # its elements
 
     @classmethod
     def of(cls, axes: Sequence[Axis], tilings: Sequence[Tiling]) -> Side:
-        """Bring the axes in their order."""
+        """Bring axes in their order; they begin where something is read (`Axis.tile`)."""
         *beside, at = in_order([tiling.t for tiling in tilings])
         wide = [
             axes[i]._replace(high=tilings[i].length - axes[i].size - axes[i].low) for i in beside
@@ -114,45 +114,75 @@ def fitting(counts: Sequence[int], most: int) -> tuple[int, ...]:
 
 
 class Strip(NamedTuple):
-    """Tiles that are one product, the positions they read, and the matrix between the two."""
+    """Tiles that are one product, and the positions they read, of those that there are."""
 
-    rows: slice
+    tiles: range
+    begin: int  # of their positions, counted from the first that there is
     positions: slice
-    matrix: Array  # (tiles * e, positions)
 
 
-@lru_cache(maxsize=512)
-def strips(matrix: Matrix, tiling: Tiling, low: int, size: int, dtype: DType) -> tuple[Strip, ...]:
+def strips(tiling: Tiling, low: int, size: int) -> Iterator[Strip]:
     """Cut an axis of tiles that begins ``low`` positions before the ``size`` that there are."""
-    small, found = numbers(matrix, dtype), []
-    e, m = len(small), tiling.m
-    count = _tiles_a_strip(tiling)
-    for first in range(0, tiling.number, count):
-        stop = min(first + count, tiling.number)
-        begin, end = first * m - low, (stop - 1) * m + tiling.t - low
-        there = slice(*(min(max(place, 0), size) for place in (begin, end)))
-        wide = np.zeros((stop - first, e, end - begin), dtype)
-        for i, rows in enumerate(wide):
-            rows[:, i * m : i * m + tiling.t] = small
-        inside = wide.reshape(-1, end - begin)[:, there.start - begin : there.stop - begin]
-        found.append(Strip(slice(first * e, stop * e), there, np.ascontiguousarray(inside)))
-        found[-1].matrix.flags.writeable = False
-    return tuple(found)
+    for first in range(0, tiling.number, tiles_a_strip(tiling)):
+        yield _strip(tiling, low, size, first)
+
+
+def _strip(tiling: Tiling, low: int, size: int, first: int) -> Strip:
+    tiles = range(first, min(first + tiles_a_strip(tiling), tiling.number))
+    begin, end = first * tiling.m - low, (tiles.stop - 1) * tiling.m + tiling.t - low
+    positions = slice(*(min(max(place, 0), size) for place in (begin, end)))
+    return Strip(tiles, begin, positions)
+
+
+@lru_cache(maxsize=64)
+def _band(matrix: Matrix, m: int, tiles: int, places: tuple[int, int], dtype: DType) -> Array:
+    """Lay a small matrix ``(e, t)`` once for each tile, ``m`` columns apart, with zeros beside.
+
+    Of the columns those at ``places``: the others would read padding.
+    """
+    small = numbers(matrix, dtype)
+    e, t = small.shape
+    wide = np.zeros((tiles, e, (tiles - 1) * m + t), dtype)
+    for i, rows in enumerate(wide):
+        rows[:, i * m : i * m + t] = small
+    band = np.ascontiguousarray(wide.reshape(tiles * e, -1)[:, slice(*places)])
+    band.flags.writeable = False
+    return band
+
+
+def _bands(
+    matrix: Matrix, tiling: Tiling, low: int, size: int, dtype: DType
+) -> Iterator[tuple[slice, slice, Array]]:
+    """Walk over strips: their elements, their positions, and the matrix between the two."""
+    e = len(matrix)
+    for tiles, begin, positions in strips(tiling, low, size):
+        places = positions.start - begin, positions.stop - begin
+        if positions.start == positions.stop:  # padding alone, however far away
+            places = 0, 0
+        band = _band(matrix, tiling.m, len(tiles), places, dtype)
+        yield slice(tiles.start * e, tiles.stop * e), positions, band
 
 
 def band_numbers(tiling: Tiling, low: int, size: int) -> int:
-    """Count the numbers of `strips` for a matrix of one row."""
-    m, number = tiling.m, tiling.number
-    count = _tiles_a_strip(tiling)
-    whole, rest = divmod(number, count)
-    total = whole * count * ((count - 1) * m + tiling.t)
-    total += rest * ((rest - 1) * m + tiling.t)
-    behind = tiling.length - low - size
-    return total - max(low, 0) * min(count, number) - max(behind, 0) * (rest or count)
+    """Count the numbers of all bands of a matrix with one row."""
+    count, number = tiles_a_strip(tiling), tiling.number
+    step, width = count * tiling.m, (count - 1) * tiling.m + tiling.t
+    # Strips that read no padding are all alike; beside them few read anything.
+    first, stop = -(-max(low, 0) // step), (size + low - width) // step + 1
+    first, stop = max(first, 0), min(stop, number // count)
+    inside = range(first, max(first, stop))
+    beside = {s for place in (low, size + low) for s in range(place // step - 2, place // step + 3)}
+    beside |= {(number - 1) // count}
+    total = len(inside) * count * width
+    for s in beside:
+        if 0 <= s * count < number and s not in inside:
+            tiles, _, positions = _strip(tiling, low, size, s * count)
+            total += len(tiles) * (positions.stop - positions.start)
+    return total
 
 
-def _tiles_a_strip(tiling: Tiling) -> int:
-    """Cut an axis in strips of about as many tiles each."""
+def tiles_a_strip(tiling: Tiling) -> int:
+    """Say how many tiles are one product, so that all strips have about as many."""
     return max(1, -(-tiling.number // max(1, -(-tiling.number * tiling.m // STRIP))))
 
 
@@ -173,8 +203,8 @@ def forth(matrices: Sequence[Matrix], x: Array, side: Side, role: str, scratch: 
         half[(*before, slice(place.stop, length))] = 0
     # (n, *outer, G, tiles*e, C) = (tiles*e, size) @ (n, *outer, G, size, C)
     seen, result = x[(slice(None), *here)], half[(slice(None), *there)].swapaxes(-3, -2)
-    for rows, positions, matrix in strips(matrices[-1], last, low, size, x.dtype):
-        np.matmul(matrix, seen[..., positions, :], out=result[..., rows, :])
+    for elements, positions, band in _bands(matrices[-1], last, low, size, x.dtype):
+        np.matmul(band, seen[..., positions, :], out=result[..., elements, :])
     if not two:
         return _by_element(half.reshape(-1, e, G, C))
     small, first = numbers(matrices[0], x.dtype), outer[-1]
@@ -233,8 +263,8 @@ def back(
         y = scratch.array("image", target.shape, M.dtype)
     # (n, *outer, G, K, positions) = (n, *outer, G, K, tiles*e) @ (tiles*e, positions)
     turned = half[(slice(None), *there)].swapaxes(-3, -2).swapaxes(-2, -1)
-    for rows, positions, matrix in strips(transpose(matrices[-1]), last, low, size, M.dtype):
-        np.matmul(turned[..., rows], matrix, out=y[..., positions])
+    for elements, positions, band in _bands(transpose(matrices[-1]), last, low, size, M.dtype):
+        np.matmul(turned[..., elements], band, out=y[..., positions])
     if bias is not None:
         np.add(y, bias[..., np.newaxis], out=y)
     if y is not target:

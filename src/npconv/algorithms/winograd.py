@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 
 from npconv.algorithms.protocol import DType, why_no_sums
-from npconv.algorithms.winograd_matrices import Filtering, transpose
+from npconv.algorithms.winograd_matrices import F_1_1, Filtering, transpose
 from npconv.algorithms.winograd_tiles import (
     blocks,
     choose_filters,
@@ -37,15 +37,25 @@ from npconv.algorithms.winograd_tiles import (
     filters_of,
     largest_block,
     largest_chunk,
+    most_tiles,
     tile_counts,
     windows,
 )
-from npconv.axis import Axis
 from npconv.cost import Cost, Packing
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import LINES, Scratch
 from npconv.strays import Strays, frame
-from npconv.tiled import Chunk, Tiling, back, band_numbers, forth, in_order, room_for_products
+from npconv.tiled import (
+    STRIP,
+    Chunk,
+    Tiling,
+    back,
+    band_numbers,
+    forth,
+    in_order,
+    room_for_products,
+    tiles_a_strip,
+)
 
 
 class Winograd:
@@ -223,10 +233,10 @@ def _count(problem: ConvProblem, direction: Direction, dtype: DType) -> _Count:
     counts, _ = largest_chunk(problem._replace(K=K, C=C), filters, dtype)
     all_counts = tile_counts(problem, filters)
     pieces = [-(-n // max(count, 1)) for n, count in zip(all_counts, counts, strict=True)]
+    axes = [axis.tile((0, axis.out), axis.reads(0, axis.out)) for axis in problem.axes]
     # Tiles of inputs overlap in a chunk, and are read again in the next.
     read = [
-        axis.reads(0, axis.out)[1] - axis.reads(0, axis.out)[0] + (n - 1) * (f.t - f.m)
-        for axis, n, f in zip(problem.axes, pieces, filters, strict=True)
+        axis.size + (n - 1) * (f.t - f.m) for axis, n, f in zip(axes, pieces, filters, strict=True)
     ]
     t, T = math.prod(f.t for f in filters), math.prod(all_counts)
     images = problem.N * problem.G
@@ -235,6 +245,8 @@ def _count(problem: ConvProblem, direction: Direction, dtype: DType) -> _Count:
     line = LINES // dtype.itemsize
     lines = again_in * images * max(problem.C, line) + again_out * images * max(problem.K, line)
     kernels = problem.G * problem.K * problem.C
+    last = in_order([f.t for f in filters])[-1]
+    strips = -(-counts[last] // tiles_a_strip(Tiling(filters[last].m, 0, counts[last])))
     made = problem.N * again_in * again_out * math.prod(pieces)
     sums = 4 * t * problem.G * K * C * made if direction is Direction.KERNEL_GRAD else 0
     packing, in_place = Packing(), 2 * t * kernels
@@ -243,10 +255,10 @@ def _count(problem: ConvProblem, direction: Direction, dtype: DType) -> _Count:
     return _Count(
         multiplications=t * images * problem.K * problem.C * T
         + t * problem.taps * kernels
-        + inputs * _products(filters, all_counts, read, [f.t for f in filters], problem.axes)
-        + outputs * _products(filters, all_counts, problem.out, [f.m for f in filters]),
+        + inputs * _products(filters, all_counts, read, [f.t for f in filters], axes[last].low)
+        + outputs * _products(filters, all_counts, problem.out, [f.m for f in filters], 0),
         moved=2 * t * T * lines + in_place + sums,
-        calls=10 + made * (12 + t // 4),
+        calls=10 + made * (10 + t // 4 + 2 * strips),
         packing=packing,
     )
 
@@ -256,12 +268,12 @@ def _products(
     counts: Sequence[int],
     there: Sequence[int],
     width: Sequence[int],
-    axes: Sequence[Axis] = (),
+    low: int,
 ) -> int:
     """Products formed by a transform for each channel: in bands along one axis, then the other."""
     *others, last = in_order([f.t for f in filters])
     tiling = Tiling(filters[last].m, width[last], counts[last])
-    band = band_numbers(tiling, axes[last].low if axes else 0, there[last])
+    band = band_numbers(tiling, low, there[last])
     total = math.prod(there[i] for i in others) * filters[last].t * band
     if others and filters[others[-1]].t > 1:
         first = others[-1]
@@ -284,22 +296,36 @@ def _held(whole: ConvProblem, tile: ConvProblem, direction: Direction, dtype: DT
 
 
 def _held_by_chunk(problem: ConvProblem, filters: Sequence[Filtering], dtype: DType) -> int:
-    """Count the elements that a chunk's steps have between them."""
-    counts, images = largest_chunk(problem, filters, dtype)
-    T = images * math.prod(counts)
-    *others, last = in_order([f.t for f in filters])
-    read, written = (
-        [(n - 1) * f.m + f.t if n else 0 for n, f in zip(counts, filters, strict=True)],
-        [n * f.m for n, f in zip(counts, filters, strict=True)],
-    )
-    sides = (problem.C, read), (problem.K, written)
-    image = images * max(channels * math.prod(there) for channels, there in sides)
-    half = 0
-    if others and filters[others[-1]].t > 1:  # one axis is transformed, the other is not
-        widest = max(channels * math.prod(there[i] for i in others) for channels, there in sides)
-        half = images * counts[last] * filters[last].t * widest
-    t = math.prod(f.t for f in filters)
-    return problem.G * (t * T * (problem.C + problem.K) + image + half)
+    """Bound the elements that a chunk's steps have between them.
+
+    In no smaller problem they are more: though its chunks, cut in equal pieces, may be larger.
+    """
+    counts = tile_counts(problem, filters)
+    *beside, last = in_order([f.t for f in filters])
+    first, rows = F_1_1, 1
+    if beside and filters[beside[-1]].t > 1:
+        first, rows = filters[beside[-1]], counts[beside.pop()]
+    lines, second, columns = math.prod(counts[i] for i in beside), filters[last], counts[last]
+    T = min(most_tiles(problem, filters, dtype), problem.N * lines * rows * columns)
+    lines *= problem.N
+    few = min(T, lines)
+    image = half = bands = 0
+    n = min(columns, max(1, STRIP // second.m))
+    for channels, high, wide in (
+        (problem.C, first.t, second.t),
+        (problem.K, first.m, second.m),
+    ):
+        # A chunk of ``few`` times a by b tiles; a + b <= a * b + 1.
+        more = max(first.m * (wide - second.m), second.m * (high - first.m))
+        beyond = few * (high - first.m) * (wide - second.m)
+        most = T * first.m * second.m + (T + few) * more + beyond
+        whole = lines * ((rows - 1) * first.m + high)
+        image = max(image, channels * min(most, whole * ((columns - 1) * second.m + wide)))
+        half = max(half, channels * second.t * min(T * high, whole * columns))
+        bands += 3 * n * second.t * ((n - 1) * second.m + wide)
+    half = half if first is not F_1_1 else 0
+    t = first.t * second.t
+    return problem.G * (t * T * (problem.C + problem.K) + image + half) + bands
 
 
 def growth(problem: ConvProblem, direction: Direction) -> float:

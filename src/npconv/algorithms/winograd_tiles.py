@@ -26,7 +26,7 @@ from npconv.tiled import Chunk, chunks, fitting
 # the kernel again for each chunk, which takes as long as to multiply it with so many tiles. With
 # less of it all would stay in the second-level cache; but threads whose steps take less than a
 # tenth of a millisecond wait for each other's turn at the interpreter.
-CHUNK_BYTES, FEW_TILES = 7 * 2**19, 56
+CHUNK_BYTES, ENOUGH_TILES = 7 * 2**19, 56
 # Channels whose kernel gradient is summed together: at ``t*t`` elements each they are many.
 CHANNELS_IN, CHANNELS_OUT = 128, 128
 
@@ -102,16 +102,21 @@ def largest_chunk(
     problem: ConvProblem, filters: Sequence[Filtering], dtype: DType
 ) -> tuple[tuple[int, ...], int]:
     """Say how many tiles along each axis are a chunk, and of how many images."""
-    one = _working(problem, filters) * dtype.itemsize
-    most = max(1, CHUNK_BYTES // one, min(FEW_TILES, 2 * CHUNK_BYTES // one))
+    most = most_tiles(problem, filters, dtype)
     all_of_them = tile_counts(problem, filters)
     counts = fitting(all_of_them, most)
     whole = list(counts) == all_of_them
     return counts, max(1, min(problem.N, most // max(1, math.prod(counts)))) if whole else 1
 
 
+def most_tiles(problem: ConvProblem, filters: Sequence[Filtering], dtype: DType) -> int:
+    """Say how many tiles may be a chunk."""
+    one = _working(problem, filters) * dtype.itemsize
+    return max(1, CHUNK_BYTES // one, min(ENOUGH_TILES, 2 * CHUNK_BYTES // one))
+
+
 def _working(problem: ConvProblem, filters: Sequence[Filtering]) -> int:
-    """Elements of working arrays for each tile, roughly: `Cost.workspace` is exact."""
+    """Elements of working arrays for each tile, roughly: `Cost.workspace` bounds all of them."""
     t, m = math.prod(f.t for f in filters), math.prod(f.m for f in filters)
     channels = problem.C + problem.K
     return max(1, problem.G * (t * channels + m * max(problem.C, problem.K)))
