@@ -1,6 +1,7 @@
 """What counts take, in nanoseconds: written by ``benchmarks/fit_cost.py``, not by hand.
 
 Intel(R) Xeon(R) Processor, one thread, NumPy 2.4.6, 2026-11-25.
+But winograd: AMD EPYC, one thread, NumPy 2.4.6, 2026-11-30, scaled.
 """
 
 VECTOR_BYTES = 64  # of its vector registers

@@ -258,7 +258,7 @@ def _count(problem: ConvProblem, direction: Direction, dtype: DType) -> _Count:
         + inputs * _products(filters, all_counts, read, [f.t for f in filters], axes[last].low)
         + outputs * _products(filters, all_counts, problem.out, [f.m for f in filters], 0),
         moved=2 * t * T * lines + in_place + sums,
-        calls=10 + made * (10 + t // 4 + 2 * strips),
+        calls=10 + made * (12 + t // 4 + 2 * (strips - 1)),
         packing=packing,
     )
 
