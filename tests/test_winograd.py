@@ -266,14 +266,13 @@ def test_what_long_axes_are_transformed_with_takes_no_memory() -> None:
     assert 0 < tiled._band.cache_info().misses <= 12
 
 
-def test_less_than_half_the_products_of_direct_summation() -> None:
-    """With all that transforms multiply by zero."""
+def test_a_third_of_the_products_of_direct_summation() -> None:
     shapes = (1, 64, 56, 56), (64, 64, 3, 3)
     counts = [
         npconv.plan_conv(*shapes, padding=1, algorithm=name).choice.best.cost.multiplications
         for name in ("winograd", "im2col")
     ]
-    assert counts[0] < counts[1] / 2
+    assert counts[0] < counts[1] / 2.5
 
 
 # ---- the choice ----------------------------------------------------------------------------

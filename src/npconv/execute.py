@@ -46,19 +46,7 @@ def forward(
     conjugate: bool = False,
 ) -> Array:
     """Compute ``conv(x, w) + bias`` into ``out`` or a new array."""
-    made = _at_once(choice, x, w, bias, out)
-    if made is not None:
-        return made
-    problem, numbers = choice.problem, choice.numbers
-    check_shape("input", x, problem.input_shape, "the plan's")
-    operands = [x, *check_kernel(choice, w), *check_bias(numbers, problem.K * problem.G, bias)]
-    bound = _check_range(choice, {"input": x}, w, bias)
-    y = result(numbers, problem.output_shape, out, operands)
-    if not y.size:
-        return y  # with one size 0 the others may be anything, too many to walk over
-    run = partial(_forward, bias=bias, conjugate=conjugate)
-    trusted.each_image(run, choice, x, w, y, bias, bound=bound)
-    return y
+    return _of_images(choice, _forward, "input", x, w, bias, out, conjugate=conjugate)
 
 
 def _forward(
@@ -124,19 +112,38 @@ def input_grad(
     Transposed convolution is the same map, with a bias and without the conjugate that a
     gradient of complex numbers has.
     """
-    made = _at_once(choice, dy, w, bias, out)
+    return _of_images(choice, _input_grad, name, dy, w, bias, out, conjugate=conjugate)
+
+
+def _of_images(
+    choice: Choice,
+    run: Callable[..., None],
+    name: str,
+    first: Array,
+    w: Array | Packed,
+    bias: Array | None,
+    out: Array | None,
+    *,
+    conjugate: bool,
+) -> Array:
+    """Compute forward, or the input's gradient: in both images are independent."""
+    made = _at_once(choice, first, w, bias, out)
     if made is not None:
         return made
     problem, numbers = choice.problem, choice.numbers
-    check_shape(name, dy, problem.output_shape, "the output's")
-    operands = [dy, *check_kernel(choice, w), *check_bias(numbers, problem.C * problem.G, bias)]
-    bound = _check_range(choice, {name: dy}, w, bias)
-    dx = result(numbers, problem.input_shape, out, operands)
-    if not dx.size:
-        return dx
-    run = partial(_input_grad, bias=bias, conjugate=conjugate)
-    trusted.each_image(run, choice, dy, w, dx, bias, bound=bound)
-    return dx
+    read, written, whose, count = (
+        (problem.input_shape, problem.output_shape, "the plan's", problem.K)
+        if choice.direction is Direction.FORWARD
+        else (problem.output_shape, problem.input_shape, "the output's", problem.C)
+    )
+    check_shape(name, first, read, whose)
+    operands = [first, *check_kernel(choice, w), *check_bias(numbers, count * problem.G, bias)]
+    bound = _check_range(choice, {name: first}, w, bias)
+    y = result(numbers, written, out, operands)
+    if y.size:  # with one size 0 the others may be anything, too many to walk over
+        run = partial(run, bias=bias, conjugate=conjugate)
+        trusted.each_image(run, choice, first, w, y, bias, bound=bound)
+    return y
 
 
 def _input_grad(

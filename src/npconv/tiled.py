@@ -27,7 +27,7 @@ from npconv.windows import kept
 
 # Positions whose tiles are transformed by one product: with fewer, BLAS lays out more than it
 # multiplies, with more it multiplies with more zeros.
-STRIP = 32
+STRIP = 18
 
 
 class Tiling(NamedTuple):
@@ -113,27 +113,6 @@ def fitting(counts: Sequence[int], most: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-class Strip(NamedTuple):
-    """Tiles that are one product, and the positions they read, of those that there are."""
-
-    tiles: range
-    begin: int  # of their positions, counted from the first that there is
-    positions: slice
-
-
-def strips(tiling: Tiling, low: int, size: int) -> Iterator[Strip]:
-    """Cut an axis of tiles that begins ``low`` positions before the ``size`` that there are."""
-    for first in range(0, tiling.number, tiles_a_strip(tiling)):
-        yield _strip(tiling, low, size, first)
-
-
-def _strip(tiling: Tiling, low: int, size: int, first: int) -> Strip:
-    tiles = range(first, min(first + tiles_a_strip(tiling), tiling.number))
-    begin, end = first * tiling.m - low, (tiles.stop - 1) * tiling.m + tiling.t - low
-    positions = slice(*(min(max(place, 0), size) for place in (begin, end)))
-    return Strip(tiles, begin, positions)
-
-
 @lru_cache(maxsize=64)
 def _band(matrix: Matrix, m: int, tiles: int, places: tuple[int, int], dtype: DType) -> Array:
     """Lay a small matrix ``(e, t)`` once for each tile, ``m`` columns apart, with zeros beside.
@@ -153,32 +132,40 @@ def _band(matrix: Matrix, m: int, tiles: int, places: tuple[int, int], dtype: DT
 def _bands(
     matrix: Matrix, tiling: Tiling, low: int, size: int, dtype: DType
 ) -> Iterator[tuple[slice, slice, Array]]:
-    """Walk over strips: their elements, their positions, and the matrix between the two."""
-    e = len(matrix)
-    for tiles, begin, positions in strips(tiling, low, size):
-        places = positions.start - begin, positions.stop - begin
-        if positions.start == positions.stop:  # padding alone, however far away
-            places = 0, 0
-        band = _band(matrix, tiling.m, len(tiles), places, dtype)
-        yield slice(tiles.start * e, tiles.stop * e), positions, band
+    """Walk over strips: their elements, their positions, and the matrix between the two.
+
+    Tiles begin ``low`` positions before the ``size`` that there are.
+    """
+    e, m, number, count = len(matrix), tiling.m, tiling.number, tiles_a_strip(tiling)
+    for first in range(0, number, count):
+        stop = min(first + count, number)
+        begin, end = first * m - low, (stop - 1) * m + tiling.t - low
+        start, end = (min(max(place, 0), size) for place in (begin, end))
+        # Of padding alone, however far away, it has no columns.
+        places = (start - begin, end - begin) if start < end else (0, 0)
+        band = _band(matrix, m, stop - first, places, dtype)
+        yield slice(first * e, stop * e), slice(start, end), band
 
 
 def band_numbers(tiling: Tiling, low: int, size: int) -> int:
     """Count the numbers of all bands of a matrix with one row."""
-    count, number = tiles_a_strip(tiling), tiling.number
-    step, width = count * tiling.m, (count - 1) * tiling.m + tiling.t
-    # Strips that read no padding are all alike; beside them few read anything.
-    first, stop = -(-max(low, 0) // step), (size + low - width) // step + 1
-    first, stop = max(first, 0), min(stop, number // count)
-    inside = range(first, max(first, stop))
-    beside = {s for place in (low, size + low) for s in range(place // step - 2, place // step + 3)}
-    beside |= {(number - 1) // count}
-    total = len(inside) * count * width
-    for s in beside:
-        if 0 <= s * count < number and s not in inside:
-            tiles, _, positions = _strip(tiling, low, size, s * count)
-            total += len(tiles) * (positions.stop - positions.start)
+    m, count = tiling.m, tiles_a_strip(tiling)
+    whole, rest = divmod(tiling.number, count)
+    total, begin = 0, -low
+    for strips, tiles in ((whole, count), (1, rest)):
+        step, width = tiles * m, (tiles - 1) * m + tiling.t
+        ends = (_inside_of(size, place, step, strips) for place in (begin + width, begin))
+        total += tiles * (next(ends) - next(ends))
+        begin += strips * step
     return total
+
+
+def _inside_of(size: int, first: int, step: int, number: int) -> int:
+    """Add up ``first + i * step``, so many, each no less than 0 and no more than ``size``."""
+    if not step:
+        return 0
+    low, high = (min(max(-(-(edge - first) // step), 0), number) for edge in (0, size))
+    return (high - low) * (2 * first + (low + high - 1) * step) // 2 + (number - high) * size
 
 
 def tiles_a_strip(tiling: Tiling) -> int:

@@ -112,12 +112,6 @@ def add_back(col: Array, axes: Sequence[Axis], x: Array) -> None:
         x[inputs] += col[entries]
 
 
-def untile(col: Array, axes: Sequence[Axis], x: Array) -> None:
-    """Put every entry back where `im2col` read it, for windows that tile ``x``: its inverse."""
-    for entries, inputs in _positions(axes):
-        x[inputs] = col[entries]
-
-
 def pad(x: Array, axes: Sequence[Axis]) -> Array:
     """Surround the input with zeros, or cut it where a pad is negative; spread it apart."""
     lead = x.shape[: x.ndim - len(axes)]

@@ -24,11 +24,6 @@ def sum_bytes(dtype: str) -> int:
     return ITEMSIZES[SUMS.get(dtype, dtype)]
 
 
-def lanes_of(dtype: str) -> int:
-    """Count the numbers of a vector of sums."""
-    return vector_bytes() // sum_bytes(dtype)
-
-
 @cache
 def halves() -> bool:
     """Whether the processor turns halves into floats by itself."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from npconv.algorithms.protocol import DType
-from npconv.compiled.winograd import FEW_PANELS, Tiling, scratch_bytes, tiling
+from npconv.compiled.winograd import FEW_PANELS, scratch_bytes, tiling
 from npconv.compiled.winograd_gradient import chunks
-from npconv.compiled.winograd_pictures import SubKernel, sub_kernels
+from npconv.compiled.winograd_pictures import sub_kernels
 from npconv.compiled.winograd_steps import (
     MANY_TILES,
     packed_cuts,
@@ -18,8 +16,7 @@ from npconv.compiled.winograd_steps import (
 from npconv.problem import ConvProblem
 from npconv.scratch import LINES
 
-# So many that panels have as many tiles as they may have.
-MANY_IMAGES = 2**32
+MANY_IMAGES = 2**32  # so many that panels have as many tiles as they may have
 
 
 def of_gradient(posed: ConvProblem, dtype: DType, threads: int) -> int:
@@ -34,19 +31,28 @@ def of_gradient(posed: ConvProblem, dtype: DType, threads: int) -> int:
 
 def of_whole(posed: ConvProblem, dtype: DType, threads: int) -> int:
     """Count the bytes for a forward problem that is not cut, its packed kernel among them."""
-    rooms = (_room(posed, kernel, dtype, threads) for kernel in sub_kernels(posed))
-    return max(rooms, default=0) + _beside(posed, dtype) + LINES
+    room = 0
+    for kernel in sub_kernels(posed):
+        cuts, raw = (cut(posed, kernel, dtype, threads) for cut in (packed_cuts, raw_cuts))
+        own = (scratch_bytes(cut, posed.G, threads) for cut in cuts)
+        room = max(room, *own, raw_layout(posed, raw, threads)[3])
+    return room + _beside(posed, dtype) + LINES
 
 
 def of_any_company(posed: ConvProblem, dtype: DType) -> int:
-    """Bound `of_whole` of one thread for any number of images."""
-    few, many = posed.one_image, posed._replace(N=MANY_IMAGES)
-    found = [
-        raw_layout(posed, cuts, 1)[3]
-        for one, most in zip(sub_kernels(few), sub_kernels(many), strict=True)
-        for cuts in (*_of_few(few, one, dtype), *_of_many(many, most, dtype))
-    ]
-    return max(found) + _beside(posed, dtype) + LINES
+    """Bound `of_whole` of one thread for any number of images.
+
+    It is largest where panels have as many tiles as they may have, or where tiles are just so
+    few that all are one panel, and a kernel comes piece by piece.
+    """
+    one = posed.one_image
+    tiles = (
+        tiling(part.problem, dtype, kernel.tile).tiles
+        for kernel in sub_kernels(one)
+        for part in kernel.parts
+    )
+    few = one._replace(N=max(1, (MANY_TILES - 1) // max(tiles, default=1)))
+    return max(of_whole(few, dtype, 1), of_tile(posed._replace(N=MANY_IMAGES), dtype))
 
 
 def of_tile(posed: ConvProblem, dtype: DType) -> int:
@@ -58,28 +64,6 @@ def of_tile(posed: ConvProblem, dtype: DType) -> int:
         kept = (min(posed.G * cut.panels, FEW_PANELS) * cut.v_panel for cut in cuts)
         total = max(total, raw_layout(posed, cuts, 1)[3] + max(kept, default=0))
     return total + _beside(posed, dtype) + LINES
-
-
-def _room(posed: ConvProblem, kernel: SubKernel, dtype: DType, threads: int) -> int:
-    """Count what is worked in with one transformed kernel: packed before, or as it came."""
-    own = (
-        scratch_bytes(cut, posed.G, threads) for cut in packed_cuts(posed, kernel, dtype, threads)
-    )
-    return max(0, *own, raw_layout(posed, raw_cuts(posed, kernel, dtype, threads), threads)[3])
-
-
-def _of_many(posed: ConvProblem, kernel: SubKernel, dtype: DType) -> Iterator[list[Tiling]]:
-    """Cut as for many images, and a few panels of them."""
-    cuts = raw_cuts(posed, kernel, dtype, 1)
-    for panels in range(1, FEW_PANELS + 1):
-        yield [cut._replace(panels=panels) for cut in cuts]
-
-
-def _of_few(posed: ConvProblem, kernel: SubKernel, dtype: DType) -> Iterator[list[Tiling]]:
-    """Cut as for so few tiles that they are one panel, and a kernel comes piece by piece."""
-    cuts = raw_cuts(posed, kernel, dtype, 1)
-    if max((cut.tiles for cut in cuts), default=MANY_TILES) < MANY_TILES:
-        yield [cut._replace(panel=MANY_TILES, panels=1) for cut in cuts]
 
 
 def _beside(posed: ConvProblem, dtype: DType) -> int:
