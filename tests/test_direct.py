@@ -21,7 +21,7 @@ import pytest
 import npconv
 from checks import check_problem, check_specials, check_tiled, serves
 from npconv.compiled.bands import Band, band
-from npconv.compiled.direct_counts import workspace
+from npconv.compiled.direct import workspace
 from npconv.compiled.phases import RANK, Phase, axes_of, phases
 from npconv.problem import ConvProblem
 from npconv.windows import im2col

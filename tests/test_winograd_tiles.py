@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import npconv
-from npconv.compiled import why_missing, winograd_memory
+from npconv.compiled import why_missing
 from npconv.compiled.winograd_pictures import sub_kernels
+from npconv.compiled.winograd_steps import most_bytes, whole_bytes
 from npconv.problem import ConvProblem, Direction
 
 pytestmark = pytest.mark.skipif(why_missing() is not None, reason="without Numba")
@@ -72,7 +73,7 @@ def test_what_one_thread_needs_is_a_bound_for_any_number_of_images(
         groups = options.get("groups", 1)
         shapes = (1, C * groups, *size), (K * groups, C, *window)
         posed = ConvProblem.of(*shapes, padding=2, **asked)
-        bound = winograd_memory.of_any_company(posed, dtype)
+        bound = most_bytes(posed, dtype)
         images = (*range(1, 70), 100, 1000, 10000)
-        needed = [winograd_memory.of_whole(posed._replace(N=n), dtype, 1) for n in images]
+        needed = [whole_bytes(posed._replace(N=n), dtype, 1) for n in images]
         assert max(needed) <= bound <= 8 * max(needed)

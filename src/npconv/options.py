@@ -76,6 +76,18 @@ def finite_number(name: str, value: Any) -> float:
     return number
 
 
+def real_number(
+    name: str, value: Any, *, at_least: float = -math.inf, at_most: float = math.inf
+) -> float:
+    """Return `value` as a float, or say which range it misses."""
+    number = finite_number(name, value)
+    if not at_least <= number <= at_most:
+        raise UnsupportedError(
+            f"{name} must be from {at_least:g} to {at_most:g}, but {name}={value!r}"
+        )
+    return number
+
+
 def _is_sequence(value: Any) -> bool:
     """Whether there is one value per axis; sets have no order, generators are used up."""
     if isinstance(value, str | bytes | bytearray | memoryview):

@@ -18,13 +18,8 @@ import numpy as np
 
 from npconv.algorithms import by_image
 from npconv.algorithms.protocol import DType, why_no_tables
-from npconv.compiled import (
-    direct_counts,
-    direct_gradient,
-    direct_packing,
-    direct_words,
-    why_missing,
-)
+from npconv.compiled import direct as compiled
+from npconv.compiled import direct_gradient, direct_packing, direct_words, why_missing
 from npconv.compiled.direct_kernel import RawKernel
 from npconv.compiled.phases import RANK
 from npconv.compiled.prepared import Prepared, Strides, run, strides_of, usable, written
@@ -93,7 +88,7 @@ class Direct:
             return direct_gradient.workspace(problem, each, threads)
         posed = problem.turned if direction is Direction.INPUT_GRAD else problem
         packed = direct_packing.packed_numbers(posed, each) * each
-        return threads * direct_counts.workspace(posed, each) + packed
+        return threads * compiled.workspace(posed, each) + packed
 
     def takes(self, result: DType, accumulator: DType) -> bool:
         """Whether arrays of these numbers can be read and written without a cast."""
@@ -201,10 +196,8 @@ class Direct:
             packed = direct_packing.packed_numbers(posed, dtype.itemsize)
             # Where the result has another dtype.
             written = posed.N * posed.G * posed.K * posed.pixels
-            needed = (
-                direct_counts.workspace(posed, dtype.itemsize) + (packed + written) * dtype.itemsize
-            )
-            counted = direct_counts.counts(posed, dtype.itemsize)
+            needed = compiled.workspace(posed, dtype.itemsize) + (packed + written) * dtype.itemsize
+            counted = compiled.counts(posed, dtype.itemsize)
             goes = direct_packing.packs_as_it_reads(posed, dtype.itemsize)
         bare = direction is Direction.INPUT_GRAD or posed.spreads
         if bare or dtype.kind == "i":

@@ -26,10 +26,9 @@ from npconv.algorithms.protocol import DType
 from npconv.algorithms.winograd import growth_of
 from npconv.algorithms.winograd_matrices import BY_TILE, Filtering, Matrix, transpose
 from npconv.compiled import why_missing
-from npconv.compiled import winograd_memory as memory
 from npconv.compiled.prepared import Prepared, Strides, in_rows, run, strides_of, written
-from npconv.compiled.winograd import Tiling, tiling
-from npconv.compiled.winograd_gradient import FEW_TILES, prepare_gradient
+from npconv.compiled.winograd import Tiling
+from npconv.compiled.winograd_gradient import FEW_TILES, prepare_gradient, workspace
 from npconv.compiled.winograd_pictures import (
     LONGEST,
     plain_parts,
@@ -38,7 +37,16 @@ from npconv.compiled.winograd_pictures import (
     tile_places,
     together,
 )
-from npconv.compiled.winograd_steps import packed_shape, places, prepare_forward, prepare_pack
+from npconv.compiled.winograd_steps import (
+    most_bytes,
+    packed_shape,
+    places,
+    plain_cuts,
+    prepare_forward,
+    prepare_pack,
+    tile_bytes,
+    whole_bytes,
+)
 from npconv.cost import Cost, Packing
 from npconv.lattices import axis_parts, classes, count_lattices, is_whole
 from npconv.problem import Array, ConvProblem, Direction
@@ -145,11 +153,11 @@ class WinogradFused:
     ) -> int:
         """Count what threads work in, and the kernel, transformed or copied."""
         if direction is Direction.KERNEL_GRAD:
-            return memory.of_gradient(problem, dtype, threads)
+            return workspace(problem, dtype, threads)
         posed = problem.turned if direction is Direction.INPUT_GRAD else problem
         if threads == 1:
-            return memory.of_any_company(posed, dtype)
-        return memory.of_whole(posed, dtype, threads)
+            return most_bytes(posed, dtype)
+        return whole_bytes(posed, dtype, threads)
 
     def takes(self, result: DType, accumulator: DType) -> bool:
         """Whether arrays of these numbers can be read and written without a cast."""
@@ -194,7 +202,7 @@ class WinogradFused:
         if _why_no_tiles(whole):  # and so refused
             return Cost(problem.products, 0, 0, 1.0)
         packing = _packing(posed, dtype, direction)
-        each = [(*one, direction) for one in _plain(posed, dtype)]
+        each = [(*one, direction) for one in plain_cuts(posed, dtype)]
         return Cost(
             multiplications=sum(_multiplications(*one) for one in each) + packing.products,
             bytes_moved=sum(_bytes_moved(*one) for one in each) + packing.numbers * dtype.itemsize,
@@ -261,15 +269,6 @@ def _convolve(
 # ---- counts ------------------------------------------------------------------------------
 
 
-def _plain(posed: ConvProblem, dtype: DType) -> list[tuple[ConvProblem, Tiling]]:
-    """List the plain problems, and how they are cut."""
-    return [
-        (part.problem, tiling(part.problem, dtype, kernel.tile))
-        for kernel in sub_kernels(posed)
-        for part in kernel.parts
-    ]
-
-
 def _multiplications(posed: ConvProblem, cut: Tiling, direction: Direction) -> int:
     """Count products but the kernel's: those of a tile are formed for whole vectors of channels."""
     inputs, outputs = cut.inputs * cut.lanes, cut.outputs * cut.lanes
@@ -329,8 +328,8 @@ def _workspace(posed: ConvProblem, direction: Direction, dtype: DType) -> int:
     """Bound the working memory for each thread, and copies of what lies in no order."""
     y = posed.N * posed.G * posed.K * posed.pixels * dtype.itemsize
     if direction is Direction.KERNEL_GRAD:
-        return memory.of_gradient(posed, dtype, 1) + y
-    return memory.of_tile(posed, dtype) + y
+        return workspace(posed, dtype, 1) + y
+    return tile_bytes(posed, dtype) + y
 
 
 def _growth(posed: ConvProblem, direction: Direction) -> float:

@@ -11,12 +11,13 @@ import numpy as np
 
 from npconv.axis import Axis
 from npconv.compiled.bands import Band, band
-from npconv.compiled.direct_phases import find
+from npconv.compiled.direct_phases import find, share_seen
 from npconv.compiled.kernels.words import DEPTH
 from npconv.compiled.phases import Phase, phases
 from npconv.compiled.registers import HEIGHTS, TILE_BYTES, accumulators, vector_bytes
 from npconv.phases import AxisPhase
 from npconv.problem import ConvProblem
+from npconv.scratch import LINES
 
 # Outputs of a band: so many that what they share is read seldom, so few that it stays in the
 # cache. Numbers of a band, likewise.
@@ -26,6 +27,7 @@ CHANNELS_A_PART = 48  # or a band is read from the image too often
 # Output channels for which it is worth copying together what a shifted tile reads of an image;
 # and bytes of that at most, which leave half of the first cache to the kernel and the result.
 CHANNELS_A_TILE, COPIED_BYTES = 32, 2**14
+WAITING = {1: 1, 2: 1}  # rows that could be computed while blocks of so many rows wait
 
 
 class Pieces(NamedTuple):
@@ -274,3 +276,36 @@ def _even(whole: int, most: int, multiple: int = 1) -> int:
     count = -(-whole // most)
     piece = -(-whole // count)
     return min(whole, -(-piece // multiple) * multiple)
+
+
+# ---- what it takes -----------------------------------------------------------------------
+
+
+def workspace(problem: ConvProblem, itemsize: int) -> int:
+    """Bound the bytes one thread works in, however arrays lie."""
+    each = (layout(problem, itemsize, as_it_lies=lies) for lies in (False, True))
+    return max(how.worker_numbers for how in each) * itemsize + LINES
+
+
+def counts(problem: ConvProblem, itemsize: int) -> tuple[int, int]:
+    """Count the products formed, in whole vectors, and the numbers moved.
+
+    Each image reads the packed kernel. Blocks of one or two rows wait for what they load.
+    """
+    how = layout(problem, itemsize)
+    products = moved = 0
+    width = sum(width for _, width in how.blocks)
+    if how.mode == "shifted":
+        width += sum(WAITING.get(height, 0) for _, height in how.blocks)
+    for piece in how.pieces:
+        outputs, terms = piece.phase.outputs, how.terms(piece)
+        if how.trims:
+            terms = math.ceil(terms * share_seen(problem, piece.phase))
+        columns = piece.phase.axes[-1].number
+        if how.mode == "broadcast":
+            products += outputs * terms * width
+        else:
+            products += outputs * terms * width * -(-columns // how.lanes) * how.lanes // columns
+        moved += piece.number * problem.C * piece.band.channel + 2 * outputs * problem.K
+    images = problem.N * problem.G
+    return images * products, images * (moved + how.packed)

@@ -22,10 +22,17 @@ from npconv.compiled.prepared import Prepared, Step, Strides, step
 from npconv.compiled.registers import block_rows
 from npconv.compiled.winograd import Tiling, odd_lines, tiling, whole_lines, words
 from npconv.compiled.winograd_checks import check_words
-from npconv.compiled.winograd_pictures import Picture, SubKernel, pictures, sub_kernels
-from npconv.compiled.winograd_steps import taps_in_bytes
+from npconv.compiled.winograd_pictures import (
+    Picture,
+    SubKernel,
+    pictures,
+    sub_kernels,
+    taps_in_bytes,
+)
+from npconv.compiled.winograd_steps import plain_cuts
 from npconv.compiled.winograd_words import ALONE_BYTES, GradientWords, StreamWords
 from npconv.problem import ConvProblem
+from npconv.scratch import LINES
 
 # Transformed inputs and gradients of a chunk should stay in the second cache; but fewer tiles
 # would not be worth transforming their sums back, as long as they stay in the third.
@@ -93,6 +100,11 @@ def chunks(problem: ConvProblem, cut: Tiling, threads: int) -> Chunks:
         -(-cut.inputs // columns), u_row, m_at, own_at, each, squares_at, norms_at,
         of_part, sums_at, closer_at if room else 0, closer_at + room,
     )  # fmt: skip
+
+
+def workspace(problem: ConvProblem, dtype: DType, threads: int) -> int:
+    """Count the bytes that all this takes, without a copy of an operand."""
+    return max(chunks(*each, threads).total for each in plain_cuts(problem, dtype)) + LINES
 
 
 @lru_cache(maxsize=1024)

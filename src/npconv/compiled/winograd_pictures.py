@@ -178,3 +178,20 @@ def in_bytes(problem: ConvProblem, strides: Strides, item: int) -> tuple[int, in
     h, w = tile_places(problem)
     row = spatial[h] if h >= 0 else 0
     return image * item, group * item, channel * item, row * item, spatial[w] * item
+
+
+def taps_in_bytes(
+    problem: ConvProblem, kernel: SubKernel, item: int, *, turned: bool = False
+) -> tuple[int, int, int]:
+    """Say where in the kernel the first of these elements lies, the next row's and the next."""
+    strides = [math.prod(problem.kernel[i + 1 :]) * item for i in range(problem.rank)]
+    first = [taps.first for taps in kernel.taps]
+    if turned:  # counted from the other end
+        first = [
+            whole - 1 - taps.first - (size - 1) * taps.apart
+            for whole, taps, size in zip(problem.kernel, kernel.taps, kernel.sizes, strict=True)
+        ]
+    of = [taps.apart * stride for taps, stride in zip(kernel.taps, strides, strict=True)]
+    h, w = tile_places(problem._replace(axes=tuple(Axis(size, size) for size in kernel.sizes)))
+    row = of[h] if h >= 0 and kernel.sizes[h] > 1 else kernel.sizes[w] * of[w]
+    return sum(i * stride for i, stride in zip(first, strides, strict=True)), row, of[w]

@@ -15,6 +15,7 @@ from npconv.compiled.blocks import CALL_WORDS, FIRST, OUT, SCRATCH, SECOND
 from npconv.compiled.machine_code import address_of
 from npconv.compiled.prepared import Prepared, Step, Strides, step
 from npconv.compiled.winograd import (
+    FEW_PANELS,
     Tiling,
     dealt,
     is_shared,
@@ -30,11 +31,12 @@ from npconv.compiled.winograd_pictures import (
     SubKernel,
     pictures,
     sub_kernels,
-    tile_places,
+    taps_in_bytes,
 )
 from npconv.compiled.winograd_words import ALONE_BYTES, CheckWords, KernelWords, Words
 from npconv.lattices import Lattice
 from npconv.problem import ConvProblem
+from npconv.scratch import LINES
 
 # A kernel that was not packed is transformed as a whole up to so many bytes. A larger one is in
 # pieces, few enough bytes to be multiplied before they leave the second cache; or where there are
@@ -46,6 +48,7 @@ CHUNK = 32
 # The output channels of a block where such a kernel has to be transformed piece by piece; but a
 # vector at least. Products of fewer would wait for what they load.
 SMALL_BLOCK = 16
+MANY_IMAGES = 2**32  # so many that panels have as many tiles as they may have
 
 
 class Place(NamedTuple):
@@ -326,23 +329,6 @@ def _kernel_words(
     )
 
 
-def taps_in_bytes(
-    problem: ConvProblem, kernel: SubKernel, item: int, *, turned: bool = False
-) -> tuple[int, int, int]:
-    """Say where in the kernel the first of these elements lies, the next row's and the next."""
-    strides = [math.prod(problem.kernel[i + 1 :]) * item for i in range(problem.rank)]
-    first = [taps.first for taps in kernel.taps]
-    if turned:  # counted from the other end
-        first = [
-            whole - 1 - taps.first - (size - 1) * taps.apart
-            for whole, taps, size in zip(problem.kernel, kernel.taps, kernel.sizes, strict=True)
-        ]
-    of = [taps.apart * stride for taps, stride in zip(kernel.taps, strides, strict=True)]
-    h, w = tile_places(problem._replace(axes=tuple(Axis(size, size) for size in kernel.sizes)))
-    row = of[h] if h >= 0 and kernel.sizes[h] > 1 else kernel.sizes[w] * of[w]
-    return sum(i * stride for i, stride in zip(first, strides, strict=True)), row, of[w]
-
-
 def _transform(cut: Tiling, made: KernelWords, groups: int, dtype: DType) -> Step:
     parts = groups * pairs_of(made.vectors, made.block) * -(-made.C // CHUNK)
     what = "turned" if made.turned else "as_is"
@@ -351,3 +337,54 @@ def _transform(cut: Tiling, made: KernelWords, groups: int, dtype: DType) -> Ste
 
 def _seen(made: KernelWords, groups: int, dtype: DType) -> Step:
     return step(("winograd_kernel", "seen", str(dtype)), made, groups)
+
+
+# ---- memory ------------------------------------------------------------------------------
+
+
+def plain_cuts(posed: ConvProblem, dtype: DType) -> list[tuple[ConvProblem, Tiling]]:
+    """List the plain problems, and how they are cut."""
+    return [
+        (part.problem, tiling(part.problem, dtype, kernel.tile))
+        for kernel in sub_kernels(posed)
+        for part in kernel.parts
+    ]
+
+
+def whole_bytes(posed: ConvProblem, dtype: DType, threads: int) -> int:
+    """Count the bytes for a forward problem that is not cut, its packed kernel among them."""
+    room = 0
+    for kernel in sub_kernels(posed):
+        cuts, raw = (cut(posed, kernel, dtype, threads) for cut in (packed_cuts, raw_cuts))
+        own = (scratch_bytes(cut, posed.G, threads) for cut in cuts)
+        room = max(room, *own, raw_layout(posed, raw, threads)[3])
+    return room + _beside(posed, dtype) + LINES
+
+
+def most_bytes(posed: ConvProblem, dtype: DType) -> int:
+    """Bound `whole_bytes` of one thread for any number of images.
+
+    It is largest where panels have as many tiles as they may have, or where tiles are just so
+    few that all are one panel, and a kernel comes piece by piece.
+    """
+    one = posed.one_image
+    tiles = max((cut.tiles for _, cut in plain_cuts(one, dtype)), default=1)
+    few = one._replace(N=max(1, (MANY_TILES - 1) // tiles))
+    return max(whole_bytes(few, dtype, 1), tile_bytes(posed._replace(N=MANY_IMAGES), dtype))
+
+
+def tile_bytes(posed: ConvProblem, dtype: DType) -> int:
+    """Bound the bytes for a tile, and each thread: more images or rows never take less."""
+    total = 0
+    for kernel in sub_kernels(posed):
+        cuts = raw_cuts(posed, kernel, dtype, 1)
+        # Or one panel for each thread.
+        kept = (min(posed.G * cut.panels, FEW_PANELS) * cut.v_panel for cut in cuts)
+        total = max(total, raw_layout(posed, cuts, 1)[3] + max(kept, default=0))
+    return total + _beside(posed, dtype) + LINES
+
+
+def _beside(posed: ConvProblem, dtype: DType) -> int:
+    """Count the bytes of what is known of a kernel while it is transformed, and of a copy of it."""
+    cut = places(posed, dtype)[0].cut
+    return posed.G * posed.C * (cut.outputs + posed.K * posed.taps) * dtype.itemsize

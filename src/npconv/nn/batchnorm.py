@@ -13,8 +13,7 @@ from npconv.compiled.norm_rows import BIAS, INVERSE, MEAN, ROW_COUNT, SUM, VARIA
 from npconv.errors import ShapeError
 from npconv.nn.init import layer_dtype
 from npconv.nn.layer import Layer, real_array
-from npconv.nn.scalars import real_number
-from npconv.options import whole_number
+from npconv.options import real_number, whole_number
 from npconv.problem import Array
 
 

@@ -9,8 +9,7 @@ import numpy as np
 
 from npconv.arrays import as_array
 from npconv.errors import DTypeError, ShapeError
-from npconv.nn.scalars import real_number
-from npconv.options import whole_number
+from npconv.options import real_number, whole_number
 from npconv.problem import Array
 
 # Images hashed at a time, so that a large array on disk is never whole in memory.

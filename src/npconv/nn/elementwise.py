@@ -12,7 +12,7 @@ from npconv.compiled import elementwise as compiled
 from npconv.errors import ShapeError
 from npconv.nn.init import as_generator
 from npconv.nn.layer import Layer, real_array
-from npconv.nn.scalars import real_number
+from npconv.options import real_number
 from npconv.problem import Array
 
 

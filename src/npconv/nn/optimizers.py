@@ -12,7 +12,7 @@ from npconv.arrays import check_shape
 from npconv.compiled.optimizers import descend
 from npconv.errors import DTypeError, StateError
 from npconv.nn.layer import Layer
-from npconv.nn.scalars import real_number
+from npconv.options import real_number
 from npconv.problem import Array
 
 

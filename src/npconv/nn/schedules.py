@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from npconv.nn.scalars import real_number
+from npconv.options import real_number
 
 # (step, steps in all) to the factor that multiplies the optimiser's lr
 Schedule: TypeAlias = Callable[[int, int], float]

@@ -22,9 +22,8 @@ from npconv.nn.losses import softmax_cross_entropy
 from npconv.nn.optimizers import Adam, Optimizer
 from npconv.nn.progress import Bar, progress_bar
 from npconv.nn.record import describe, environment
-from npconv.nn.scalars import real_number
 from npconv.nn.schedules import Schedule
-from npconv.options import whole_number
+from npconv.options import real_number, whole_number
 from npconv.problem import Array
 
 # (generator, a mini-batch's inputs, which are a copy) to inputs
