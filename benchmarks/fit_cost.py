@@ -26,7 +26,7 @@ from scipy.optimize import nnls
 
 import npconv
 from npconv.algorithms import REGISTRY
-from npconv.bench.layers import LAYERS, OTHERS, Problem
+from npconv.bench.layers import LAYERS, Problem, layer
 from npconv.bench.machine import machine
 from npconv.compiled.registers import vector_bytes
 from npconv.cost import Cost, repeated
@@ -44,6 +44,36 @@ YARDSTICK = "im2col"  # it has been the same for long
 ROUNDS, ROUNDS_OF_SLOW = 7, 2
 SLOW = 0.1  # seconds of what is not among the fast ones anyway
 SECONDS = 0.2  # loops that would take longer are not run
+
+# Other ranks, large kernels, few channels, dilation, groups.
+OTHERS: dict[str, Problem] = {
+    "large.7": layer(1, 32, 56, 32, 7, padding=3),
+    "large.11": layer(1, 32, 56, 32, 11, padding=5),
+    "large.15": layer(1, 64, 64, 64, 15, padding=7),
+    "large.31": layer(1, 8, 128, 8, 31, padding=15),
+    "large.dw7": layer(1, 96, 56, 96, 7, padding=3, groups=96),
+    "large.dw13": layer(1, 64, 32, 64, 13, padding=6, groups=64),
+    "large.dw31": layer(1, 32, 56, 32, 31, padding=15, groups=32),
+    "large.s2": layer(1, 16, 128, 32, 11, stride=2, padding=5),
+    "photo.9": layer(1, 1, 512, 1, 9, padding=4),
+    "photo.25": layer(1, 1, 512, 4, 25, padding=12),
+    "photo.3": layer(1, 1, 512, 4, 3, padding=1),
+    "dilated.4": layer(1, 64, 56, 64, 3, padding=4, dilation=4),
+    "groups.4": layer(2, 64, 28, 128, 3, padding=1, groups=4),
+    "1d.speech": ((8, 64, 4000), (64, 64, 3), {"padding": 1}),
+    "1d.wave": ((1, 1, 100_000), (16, 1, 1024), {}),
+    "1d.long": ((4, 32, 2048), (32, 32, 65), {"padding": 32}),
+    "3d.3": ((1, 16, 16, 32, 32), (16, 16, 3, 3, 3), {"padding": 1}),
+    "3d.7": ((1, 8, 24, 24, 24), (8, 8, 7, 7, 7), {"padding": 3}),
+    "tiny.1d": ((1, 1, 12), (1, 1, 5), {}),
+    "tiny.2": layer(1, 2, 6, 3, 2),
+    "tiny.3": layer(3, 2, 5, 2, 3, padding=1),
+    "tiny.3d": ((1, 3, 2, 4, 2), (3, 3, 2, 2, 1), {"padding": 1}),
+    "small.3": layer(1, 8, 12, 8, 3, padding=1),
+    "small.5": layer(4, 4, 16, 8, 5),
+    "wide.1x3": ((1, 32, 40, 120), (32, 32, 1, 3), {"padding": (0, 1)}),
+    "flat.dw1d": ((2, 128, 1000), (128, 1, 31), {"padding": 15, "groups": 128}),
+}
 
 
 def cases(problem: Problem) -> list[tuple[Direction, list[np.ndarray]]]:

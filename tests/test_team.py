@@ -7,14 +7,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import npconv
+from npconv import processors
 from npconv.compiled.prepared import FINITE_PART, is_finite
-from npconv.compiled.team import Team, team
+from npconv.compiled.team import _ASLEEP, _WORD, Team, team
 
 X, W = (2, 32, 30, 31), (48, 32, 3, 3)
 RNG = np.random.default_rng(0)
@@ -24,6 +26,18 @@ IMAGES, KERNEL = RNG.standard_normal(X).astype("f4"), RNG.standard_normal(W).ast
 def bits(threads: int) -> bytes:
     with npconv.settings(threads=threads):
         return npconv.conv(IMAGES, KERNEL, padding=1, algorithm="direct").tobytes()
+
+
+def asleep(worker: int) -> bool:
+    return bool(team()._words[_ASLEEP + _WORD * worker])
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for other threads, which may get little of a busy machine."""
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.002)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 7, 100])
@@ -39,6 +53,30 @@ def test_a_team_that_fell_asleep_is_woken() -> None:
         assert bits(3) == right
         time.sleep(0.02)
     assert sum(worker.is_alive() for worker, _ in team()._workers) >= 2
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="not Linux")
+def test_a_worker_is_woken_elsewhere_and_may_go_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    usable, bound = os.sched_getaffinity(0), []
+    places: list[int] = []
+    bits(len(usable))
+    until(lambda: all(asleep(i) for i in range(1, len(usable))))
+
+    def one_each(threads: int) -> tuple[int, ...]:
+        places.extend(processors.one_each(threads))
+        return tuple(places)
+
+    def bind(thread: int | None, where: tuple[int, ...]) -> None:
+        bound.append((thread, where))
+        processors.bind(thread, where)
+
+    monkeypatch.setattr("npconv.compiled.team.one_each", one_each)
+    monkeypatch.setattr("npconv.compiled.team.bind", bind)
+    bits(len(usable))
+    assert set(places) == usable
+    assert [where for thread, where in bound if thread] == [(each,) for each in places[1:]]
+    ids = [0, *(worker.native_id or 0 for worker, _ in team()._workers)]
+    until(lambda: all(os.sched_getaffinity(each) == usable for each in ids))
 
 
 def test_parts_report_what_they_find_wherever_they_are() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import npconv
-from npconv import blas, scratch, threads
+from npconv import blas, processors, scratch, threads
 from npconv.compiled import why_missing
 from npconv.problem import Direction
 from npconv.scratch import Scratch
@@ -307,3 +307,78 @@ def test_a_forked_process_computes_too() -> None:
             same = np.array_equal(plan_of("2d", "forward", "f4")(first, second), right)
             os._exit(0 if same else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+# ---- processors ------------------------------------------------------------------------------
+
+USABLE = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+needs_two = pytest.mark.skipif(len(USABLE) < 2, reason="bound to one processor, or not Linux")
+
+
+def seen_by(number: int, *, fails: bool = False) -> list[set[int]]:
+    """Run a job on each of so many threads at once, and say where each could have been."""
+    meeting, seen = threading.Barrier(number), []
+
+    def job(_scratch: Scratch) -> None:
+        meeting.wait(10)
+        seen.append(os.sched_getaffinity(0))
+        meeting.wait(10)
+        if fails:
+            raise MemoryError
+
+    threads.run(iter([job] * number), [Scratch() for _ in range(number)])
+    return seen
+
+
+def of_the_pool() -> list[set[int]]:
+    ids = [thread.native_id for thread in threads._pool._threads]
+    return [os.sched_getaffinity(each) for each in (0, *filter(None, ids))]
+
+
+@needs_two
+def test_as_many_threads_as_processors_have_one_each() -> None:
+    for _ in range(3):
+        assert sorted(map(sorted, seen_by(len(USABLE)))) == [[each] for each in sorted(USABLE)]
+        assert all(each == USABLE for each in of_the_pool())
+
+
+@needs_two
+@pytest.mark.parametrize("more", [-1, 1])
+def test_fewer_threads_or_more_are_left_to_the_system(more: int) -> None:
+    if len(USABLE) + more > 1:
+        assert all(each == USABLE for each in seen_by(len(USABLE) + more))
+
+
+@needs_two
+def test_an_error_lets_everyone_go_where_they_may() -> None:
+    with pytest.raises(MemoryError):
+        seen_by(len(USABLE), fails=True)
+    assert all(each == USABLE for each in of_the_pool())
+
+
+@needs_two
+def test_what_the_caller_may_not_use_is_not_used() -> None:
+    some = set(sorted(USABLE)[1:])
+    try:
+        os.sched_setaffinity(0, some)
+        for number in (len(USABLE), max(2, len(some))):
+            assert not any(each & (USABLE - some) and len(each) == 1 for each in seen_by(number))
+        assert os.sched_getaffinity(0) == some
+    finally:
+        os.sched_setaffinity(0, USABLE)
+
+
+@needs_two
+def test_a_second_call_at_the_same_time_moves_nobody() -> None:
+    before, found = threads._pool._placing, []
+    with before:
+        found = seen_by(len(USABLE))
+    assert all(each == USABLE for each in found)
+
+
+def test_a_system_that_does_not_tell_moves_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processors, "_here", lambda: lambda: -1)
+    assert processors.one_each(len(USABLE)) == ()
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert processors.one_each(2) == ()
+    assert processors.usable_cpus() >= 1

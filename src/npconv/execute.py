@@ -24,6 +24,7 @@ from npconv.operands import (
     cast,
     check_bias,
     check_kernel,
+    check_range,
     packed_block,
     result,
     takes_kernel,
@@ -31,7 +32,6 @@ from npconv.operands import (
 from npconv.padding import Run, add_box, gather, padded_problem
 from npconv.planner import Choice
 from npconv.problem import Array, ConvProblem, Direction
-from npconv.ranges import check_range
 from npconv.scratch import Scratch, lent
 from npconv.tiling import Block, Tile, gradient_tiles, number_of_tiles, parts, tiles
 

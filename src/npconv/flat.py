@@ -22,8 +22,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from npconv.axis import Axis
-from npconv.matrices import as_matrices
 from npconv.problem import Array
+from npconv.products import as_matrices
 from npconv.scratch import Scratch
 
 Index: TypeAlias = tuple[Any, ...]

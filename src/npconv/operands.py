@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from npconv.arrays import check_out, check_shape
-from npconv.errors import DTypeError, UnsupportedError
+from npconv.errors import DTypeError, RangeError, UnsupportedError
 from npconv.memory import new_array
 from npconv.numbers import Numbers, keeps_meaning
 from npconv.planner import Choice
 from npconv.problem import Array, ConvProblem, Direction
+from npconv.products import largest
 from npconv.tiling import Block
 from npconv.whole import is_native
 
@@ -118,3 +121,40 @@ def takes_kernel(choice: Choice) -> None:
     """Refuse to pack for a direction without a kernel operand."""
     if choice.direction is Direction.KERNEL_GRAD:
         raise UnsupportedError("direction='kernel_grad' takes no kernel, so there is none to pack")
+
+
+def check_range(
+    dtype: np.dtype[Any], terms: int, operands: dict[str, Array], bias: Array | None = None
+) -> int:
+    """Refuse what might not fit an integer dtype: sums of ``terms`` products of operands.
+
+    Returns a bound of the sums' absolute values; 0 for dtypes that are no integers.
+
+    Raises
+    ------
+    RangeError
+        When ``terms * max|a| * max|b| + max|bias|`` exceeds the dtype, or when the dtype is
+        unsigned and something is negative. True values decide, whatever the operands' dtypes.
+    """
+    if dtype.kind not in "iu":
+        return 0
+    most = int(np.iinfo(dtype).max)
+    signed = operands if bias is None else {**operands, "bias": bias}
+    for name, array in signed.items():
+        if dtype.kind == "u" and array.size and array.dtype.kind != "b" and int(array.min()) < 0:
+            raise RangeError(
+                f"a result of {dtype} cannot be negative, but {name} holds {int(array.min())}"
+            )
+    sizes = {name: largest(array) for name, array in operands.items()}
+    bound = terms
+    for size in sizes.values():
+        bound *= size
+    added = 0 if bias is None else largest(bias)
+    if bound + added > most:
+        factors = " * ".join([str(terms), *(f"max|{n}| {v}" for n, v in sizes.items())])
+        raise RangeError(
+            f"sums of {terms} products might not fit the result dtype {dtype}: {factors} + "
+            f"max|bias| {added} = {bound + added}, but its largest number is {most}; "
+            "scale the operands down, or use a float dtype"
+        )
+    return bound + added

@@ -6,7 +6,6 @@ The environment is read once, at first use.
 
 from __future__ import annotations
 
-import math
 import os
 from contextvars import ContextVar, Token
 from functools import cache
@@ -15,13 +14,8 @@ from typing import Any, NamedTuple, Self
 from npconv.compiled import why_missing
 from npconv.errors import ConvError, MissingExtraError, UnsupportedError, show
 from npconv.options import whole_number
+from npconv.processors import usable_cpus
 
-# Where Linux keeps a container's limit, microseconds in a period: control groups version 2,
-# then version 1.
-_CPU_QUOTAS = (
-    ("/sys/fs/cgroup/cpu.max",),
-    ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
-)
 ENGINES = ("numpy", "compiled")
 ACCURACIES = ("standard", "strict")
 
@@ -142,30 +136,3 @@ def _checked(given: dict[str, Any]) -> dict[str, Any]:
     if given.get("engine") == "compiled" and (missing := why_missing()):
         raise MissingExtraError(f"engine='compiled' cannot be used: {missing}")
     return given
-
-
-def usable_cpus() -> int:
-    """Count the processors this process may run on: those it is bound to, or granted."""
-    if hasattr(os, "sched_getaffinity"):
-        count = len(os.sched_getaffinity(0))
-    else:
-        count = os.cpu_count() or 1
-    return max(1, min(count, math.ceil(_quota() or count)))
-
-
-def _quota() -> float | None:
-    """Say how many processors' time a container may use; None where there is no limit."""
-    for names in _CPU_QUOTAS:
-        try:
-            # One file holds both numbers, or each has its own.
-            words = " ".join(_read(name) for name in names).split()
-        except OSError:
-            continue
-        if len(words) == 2 and all(word.isdecimal() for word in words) and int(words[1]):
-            return int(words[0]) / int(words[1])
-    return None
-
-
-def _read(name: str) -> str:
-    with open(name, encoding="ascii") as file:  # noqa: PTH123 - pathlib costs the import more
-        return file.read()

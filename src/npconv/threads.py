@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from itertools import islice
 from queue import SimpleQueue
@@ -20,6 +20,7 @@ from typing import TypeAlias
 import numpy as np
 
 from npconv.blas import one_thread
+from npconv.processors import apart
 from npconv.scratch import Scratch
 
 # A job computes with working arrays of its own. What it returns is called in the order of
@@ -39,11 +40,11 @@ def run(jobs: Iterator[Job], scratches: Sequence[Scratch], *, multiply: bool = T
     others = scratches[1 : len(first)]
     queue = _Queue(_after(first, jobs), multiply=multiply)
     helpers = [_Help(partial(queue.help, scratch)) for scratch in others]
-    _pool.ask(helpers)
-    try:
-        queue.work(scratches[0])
-    finally:
-        failed = [helper.end() for helper in helpers]
+    with _pool.asked(helpers):
+        try:
+            queue.work(scratches[0])
+        finally:
+            failed = [helper.end() for helper in helpers]
     for error in failed:
         if error:
             raise error
@@ -159,23 +160,39 @@ class _Pool:
     def start_anew(self) -> None:
         """Begin without threads: in a forked process, too, there are none."""
         self._asked: SimpleQueue[_Help] = SimpleQueue()
-        self._lock = Lock()
-        self._threads = self._busy = 0
+        self._lock, self._placing = Lock(), Lock()
+        self._threads: list[Thread] = []
+        self._busy = 0
 
-    def ask(self, helpers: Sequence[_Help]) -> None:
+    @contextmanager
+    def asked(self, helpers: Sequence[_Help]) -> Iterator[None]:
         """Pass on what is asked; there may be nobody to do it, so the caller works too."""
         with self._lock:
             self._busy += len(helpers)
-            missing = min(self._busy, self.most) - self._threads
-        for helper in helpers:
-            self._asked.put(helper)
+            missing = min(self._busy, self.most) - len(self._threads)
         for _ in range(missing):
+            thread = Thread(target=self._serve, args=(self._asked,), name="npconv", daemon=True)
             try:
-                Thread(target=self._serve, args=(self._asked,), name="npconv", daemon=True).start()
+                thread.start()
             except RuntimeError:  # no more threads, or the interpreter is about to end
-                return
-            with self._lock:
-                self._threads += 1
+                break
+            self._threads.append(thread)
+        with self._placed(1 + len(helpers)):
+            for helper in helpers:
+                self._asked.put(helper)
+            yield
+
+    @contextmanager
+    def _placed(self, working: int) -> Iterator[None]:
+        """Keep the threads of a call apart, unless another's are."""
+        if not self._placing.acquire(blocking=False):
+            yield
+            return
+        try:
+            with apart(working, [thread.native_id for thread in self._threads]):
+                yield
+        finally:
+            self._placing.release()
 
     def _serve(self, asked: SimpleQueue[_Help]) -> None:
         while True:

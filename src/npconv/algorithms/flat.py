@@ -49,9 +49,8 @@ from npconv.flat import (
     seen,
     without_gaps,
 )
-from npconv.matrices import as_matrices, written_as
 from npconv.problem import Array, ConvProblem, Direction
-from npconv.products import matmul, matmul_workspace
+from npconv.products import as_matrices, matmul, matmul_workspace, written_as
 from npconv.scratch import Scratch
 from npconv.unstrided import convolutions, turned_kernel
 

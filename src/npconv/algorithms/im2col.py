@@ -24,9 +24,8 @@ import numpy as np
 from npconv.algorithms import holes
 from npconv.algorithms.protocol import DType, why_no_sums
 from npconv.cost import Cost
-from npconv.matrices import as_matrices, written_as
 from npconv.problem import Array, ConvProblem, Direction
-from npconv.products import matmul, matmul_workspace
+from npconv.products import as_matrices, matmul, matmul_workspace, written_as
 from npconv.scratch import Scratch
 from npconv.windows import add_back, im2col, windows_in_rows
 

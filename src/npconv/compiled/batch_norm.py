@@ -1,6 +1,8 @@
 """Batch normalisation by the compiled engine: see `npconv.compiled.kernels.batch_norm`.
 
-``rows`` are those of `npconv.compiled.norm_rows`.
+``rows`` are what it knows of each channel, in float64, one number a channel. The last two are
+pairs: for each channel the sums over the output's gradient and over its products with the
+normalised input, which are the gradients of bias and weight.
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ import numpy as np
 from npconv.compiled.channels import FEW_FOR_TWO, lie_of, threads
 from npconv.compiled.prepared import Prepared, address, step
 from npconv.problem import Array
+
+MEAN, VARIANCE, INVERSE, WEIGHT, BIAS, SUM = range(6)
+ROW_COUNT = 7
 
 
 def normalised(

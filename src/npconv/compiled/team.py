@@ -20,6 +20,7 @@ import numpy as np
 
 from npconv.compiled.machine_code import address_of, function
 from npconv.problem import Array
+from npconv.processors import bind, one_each
 
 AWAKE_SECONDS = 2e-3
 MOST_WORKERS = 64
@@ -54,6 +55,7 @@ class Team:
         self._lead = function(address_of("team", "lead"), 12)
         self._serve = function(address_of("team", "serve"), 3)
         self._patience = 0
+        self._bound: dict[int, tuple[int, ...]] = {}
         self._workers: list[tuple[Thread, Lock]] = []
         self._growing = Lock()
 
@@ -81,11 +83,16 @@ class Team:
         if len(self._workers) < count:
             self._grow(count)
         words = self._words
-        for i in range(count):
-            if words[_ASLEEP + _WORD * (i + 1)]:
-                words[_ASLEEP + _WORD * (i + 1)] = 0
-                with suppress(RuntimeError):  # another caller was first
-                    self._workers[i][1].release()
+        asleep = [i for i in range(count) if words[_ASLEEP + _WORD * (i + 1)]]
+        places = one_each(count + 1) if asleep else ()
+        for i in asleep:
+            thread, wake = self._workers[i]
+            words[_ASLEEP + _WORD * (i + 1)] = 0
+            if places:  # to begin elsewhere than where this thread is
+                self._bound[i + 1] = places
+                bind(thread.native_id, places[i + 1 : i + 2])
+            with suppress(RuntimeError):  # another caller was first
+                wake.release()
 
     def _grow(self, count: int) -> None:
         with self._growing:
@@ -112,6 +119,7 @@ class Team:
             self._serve(*self._two, self._memory, worker, self._patience)
             if not self._words[_STOP]:
                 wake.acquire()
+                bind(0, self._bound.pop(worker, ()))
 
     def stop(self) -> None:
         """Send the workers home, before what they execute goes."""

@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 
 from npconv.arrays import check_shape
 from npconv.compiled import batch_norm as compiled
-from npconv.compiled.norm_rows import BIAS, INVERSE, MEAN, ROW_COUNT, SUM, VARIANCE, WEIGHT
+from npconv.compiled.batch_norm import BIAS, INVERSE, MEAN, ROW_COUNT, SUM, VARIANCE, WEIGHT
 from npconv.errors import ShapeError
 from npconv.nn.init import layer_dtype
 from npconv.nn.layer import Layer, real_array

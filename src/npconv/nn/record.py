@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from npconv._version import __version__
-from npconv.settings import current_settings, usable_cpus
+from npconv.processors import usable_cpus
+from npconv.settings import current_settings
 
 # How BLAS libraries are told their number of threads, on which their sums depend.
 _THREAD_VARIABLES = (

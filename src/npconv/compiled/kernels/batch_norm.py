@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from numba import types
 
+from npconv.compiled.batch_norm import BIAS, INVERSE, MEAN, SUM, VARIANCE, WEIGHT
 from npconv.compiled.blocks import CALL_WORDS, FIRST, OUT, SCRATCH, SECOND
 from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.channels import Rows, each_vector, summing, widened
 from npconv.compiled.kernels.memory import KINDS, emitted, get_int, getter, setter
 from npconv.compiled.kernels.row_vectors import RowVectors
-from npconv.compiled.norm_rows import BIAS, INVERSE, MEAN, SUM, VARIANCE, WEIGHT
 from npconv.compiled.registers import ITEMSIZES
 
 # Strides are of the input, the output's gradient, and the output or the input's gradient. Then

@@ -12,8 +12,7 @@ from typing import Any
 
 from npconv.compiled.blocks import BIAS, FIRST, FLAGS, OUT, SCRATCH, SECOND
 from npconv.compiled.front_end import helper
-from npconv.compiled.kernels.direct_bias import bias_alone
-from npconv.compiled.kernels.direct_terms import packed_terms
+from npconv.compiled.kernels.direct_parts import bias_alone, packed_terms
 from npconv.compiled.kernels.gather import gather_for, place
 from npconv.compiled.kernels.memory import (
     call_lines,
