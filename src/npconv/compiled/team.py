@@ -55,7 +55,6 @@ class Team:
         self._lead = function(address_of("team", "lead"), 12)
         self._serve = function(address_of("team", "serve"), 3)
         self._patience = 0
-        self._bound: dict[int, tuple[int, ...]] = {}
         self._workers: list[tuple[Thread, Lock]] = []
         self._growing = Lock()
 
@@ -88,11 +87,10 @@ class Team:
         for i in asleep:
             thread, wake = self._workers[i]
             words[_ASLEEP + _WORD * (i + 1)] = 0
-            if places:  # to begin elsewhere than where this thread is
-                self._bound[i + 1] = places
-                bind(thread.native_id, places[i + 1 : i + 2])
+            bind(thread.native_id, places[i + 1 : i + 2])  # where it begins, not where it stays
             with suppress(RuntimeError):  # another caller was first
                 wake.release()
+            bind(thread.native_id, places)
 
     def _grow(self, count: int) -> None:
         with self._growing:
@@ -119,7 +117,6 @@ class Team:
             self._serve(*self._two, self._memory, worker, self._patience)
             if not self._words[_STOP]:
                 wake.acquire()
-                bind(0, self._bound.pop(worker, ()))
 
     def stop(self) -> None:
         """Send the workers home, before what they execute goes."""
