@@ -233,3 +233,11 @@ def test_nothing_beyond_a_row_is_read(stride: int) -> None:
             right, found = results
             message = f"{width=} {low=} {high=}"
             np.testing.assert_allclose(found, right, rtol=1e-6, err_msg=message)
+
+
+def test_the_same_pooling_however_it_is_said_is_one_key() -> None:
+    first = Pool.of((1, 3, 8, 8), 2, None, 0, 1, False, None)
+    second = Pool.of((1, 3, 8, 8), (2, 2), [2, 2], ((0, 0), (0, 0)), 1, False, "NCHW")
+    assert first is not second
+    assert first == second
+    assert hash(first) == hash(second) == hash(tuple(first))

@@ -73,13 +73,24 @@ class Window(NamedTuple):
         return self.axis.low, self.axis.low + self.axis.size
 
 
+class HashedOnce:
+    """A tuple of many that is looked up again in every call."""
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return tuple.__hash__(self)  # type: ignore[arg-type] # whoever this is mixed into is one
+
+
 class _Fields(NamedTuple):
     shape: tuple[int, ...]  # of the input, in the user's layout
     order: tuple[int, ...]  # where N, C and the spatial axes stand in the layout
     windows: tuple[Window, ...]
 
 
-class Pool(_Fields):
+class Pool(HashedOnce, _Fields):
     """Shapes and windows of one pooling; the arrays inside are ``(N, C, *spatial)``.
 
     What follows from them is computed once: the same pooling is asked again in every call.

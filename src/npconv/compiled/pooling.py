@@ -20,7 +20,7 @@ from npconv.compiled.prepared import Prepared, Step, Strides, address, lies_in_r
 from npconv.compiled.sliding import Sliding, sliding
 from npconv.memory import new_array
 from npconv.numbers import DType
-from npconv.pool_geometry import Pool
+from npconv.pool_geometry import HashedOnce, Pool
 from npconv.problem import Array, ConvProblem
 from npconv.scratch import Scratch
 from npconv.settings import current_settings
@@ -109,7 +109,7 @@ def largest_grad(pool: Pool, dy: Array, x: Array) -> Array | None:
         if flags.any():
             return None
         g, to = np.ascontiguousarray(grads[images]), dx[images]
-        run = _won(lie, len(g), g.dtype.name, strides_of(g), strides_of(to), _threads())
+        run = _won(lie, len(g), g.dtype, strides_of(g), strides_of(to), _threads())
         run.run(g, None, to, None, address(marks))
     return result
 
@@ -147,7 +147,7 @@ def mean_grad(pool: Pool, dy: Array, include_pad: bool) -> Array:
     for n in range(0, len(grads), count):
         g, to = _rows(grads[n : n + count]), dx[n : n + count]
         share = scratch.array("share", g.shape, g.dtype)
-        run = _shares(lie, len(g), g.dtype.name, *map(strides_of, (g, share, to)), _threads())
+        run = _shares(lie, len(g), g.dtype, *map(strides_of, (g, share, to)), _threads())
         run.run(g, None, to, None, address(share))
     return result
 
@@ -161,14 +161,16 @@ def _sizes(pool: Pool, include_pad: bool, least: int = 0) -> tuple[tuple[int, ..
 # ---- how arrays lie ------------------------------------------------------------------------
 
 
-class _Posed(NamedTuple):
-    """A pooling posed for vectors along the innermost axis."""
-
+class _Fields(NamedTuple):
     problem: ConvProblem  # of one image
     channels_last: bool
     sizes: tuple[tuple[int, ...], ...]  # of windows, along each axis
     places: Strides
     first: int  # the place of the first that is not cropped
+
+
+class _Posed(HashedOnce, _Fields):
+    """A pooling posed for vectors along the innermost axis."""
 
     @classmethod
     @lru_cache(maxsize=256)
@@ -211,7 +213,7 @@ def _run(
     lie: _Posed, what: str, x: Array, y: Array, second: Array | None = None,
     flags: Array | None = None,
 ) -> None:  # fmt: skip
-    lies = x.dtype.name, strides_of(x), strides_of(y), _threads()
+    lies = x.dtype, strides_of(x), strides_of(y), _threads()
     run = _windows(lie, what, len(x), *lies)
     run.run(x, second, y, None, 0, address(flags))
 
@@ -221,7 +223,7 @@ def _run(
 
 @lru_cache(maxsize=256)
 def _windows(
-    lie: _Posed, what: str, images: int, dtype: str, x: Strides, y: Strides, threads: int
+    lie: _Posed, what: str, images: int, dtype: DType, x: Strides, y: Strides, threads: int
 ) -> Prepared:
     problem, start = lie.problem._replace(N=images), -np.inf if what != "mean" else 0.0
     found = sliding(problem, False, x, y, lie.places)
@@ -231,7 +233,7 @@ def _windows(
 
 @lru_cache(maxsize=256)
 def _shares(
-    lie: _Posed, images: int, dtype: str, dy: Strides, share: Strides, dx: Strides, threads: int
+    lie: _Posed, images: int, dtype: DType, dy: Strides, share: Strides, dx: Strides, threads: int
 ) -> Prepared:
     """Divide by windows' sizes, then add up: a convolution with ones, turned round."""
     problem = lie.problem._replace(N=images)
@@ -247,7 +249,7 @@ def _shares(
 
 
 def _step(
-    windows: Sliding, lie: _Posed, what: str, dtype: str, source: int, target: int,
+    windows: Sliding, lie: _Posed, what: str, dtype: DType, source: int, target: int,
     padding: float = 0.0,
 ) -> Step:  # fmt: skip
     *outer, rows, columns = lie.sizes if len(lie.sizes) > 1 else ((1,), *lie.sizes)
@@ -268,14 +270,16 @@ def _step(
         words.ROW_SIZES: np.array(rows, dtype),
         words.COLUMN_SIZES: np.concatenate([np.array(columns, dtype), more]),
     }
-    return windows.step(f"pool.{what}", dtype, told, padding=padding)
+    return windows.step(f"pool.{what}", dtype.name, told, padding=padding)
 
 
 @lru_cache(maxsize=256)
-def _won(lie: _Posed, images: int, dtype: str, dy: Strides, dx: Strides, threads: int) -> Prepared:
+def _won(
+    lie: _Posed, images: int, dtype: DType, dy: Strides, dx: Strides, threads: int
+) -> Prepared:
     """Let every element look for itself among the winners of its windows."""
     turned = lie.problem._replace(N=images).turned
-    nobody = np.array(-1, np.int32 if dtype == "float32" else np.int64).view(dtype)
+    nobody = np.array(-1, np.int32 if dtype == np.float32 else np.int64).view(dtype)
     steps = []
     for each in sliding(turned, True, dy, dx):
         places = lie.places if len(lie.places) > 1 else (0, *lie.places)
@@ -288,7 +292,7 @@ def _won(lie: _Posed, images: int, dtype: str, dy: Strides, dx: Strides, threads
             words.FIRST_COLUMN: each.columns.phases[0].first,
             words.OUTER_PLACES: outers.reshape(-1),
         }
-        steps.append(each.step("pool_grad", dtype, told, padding=nobody))
+        steps.append(each.step("pool_grad", dtype.name, told, padding=nobody))
     return Prepared(tuple(steps), 0, threads)
 
 
