@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 import npconv
-from npconv import processors
 from npconv.compiled.prepared import FINITE_PART, is_finite
 from npconv.compiled.team import _ASLEEP, _WORD, Team, team
 
@@ -55,28 +54,20 @@ def test_a_team_that_fell_asleep_is_woken() -> None:
     assert sum(worker.is_alive() for worker, _ in team()._workers) >= 2
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="not Linux")
-def test_a_worker_is_woken_elsewhere_and_may_go_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    usable, bound = os.sched_getaffinity(0), []
-    places: list[int] = []
-    bits(len(usable))
-    until(lambda: all(asleep(i) for i in range(1, len(usable))))
-
-    def one_each(threads: int) -> tuple[int, ...]:
-        places.extend(processors.one_each(threads))
-        return tuple(places)
-
-    def bind(thread: int | None, where: tuple[int, ...]) -> None:
-        bound.append((thread, where))
-        processors.bind(thread, where)
-
-    monkeypatch.setattr("npconv.compiled.team.one_each", one_each)
-    monkeypatch.setattr("npconv.compiled.team.bind", bind)
-    bits(len(usable))
-    assert set(places) == usable
-    assert [where for _, where in bound[::2]] == [(each,) for each in places[1:]]
-    for thread in (0, *(worker.native_id or 0 for worker, _ in team()._workers)):
-        assert os.sched_getaffinity(thread) == usable
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+@pytest.mark.parametrize("helping", [1, 2, 7])
+def test_a_worker_is_woken_elsewhere_and_may_go_anywhere(
+    monkeypatch: pytest.MonkeyPatch, count: int, helping: int
+) -> None:
+    usable, bound = list(range(count)), list[list[int]]()
+    bits(8)
+    until(lambda: all(asleep(i) for i in range(1, 8)))
+    monkeypatch.setattr("npconv.compiled.team.here_and_others", lambda: (0, usable[1:]))
+    monkeypatch.setattr("npconv.compiled.team.bind", lambda _, where: bound.append(list(where)))
+    team()._wake(helping)
+    elsewhere = [[i] for i in usable[1:]] if count == helping + 1 else [usable[1:]] * helping
+    assert bound[::2] == elsewhere
+    assert bound[1::2] == [usable if count > 1 else []] * helping
 
 
 def test_parts_report_what_they_find_wherever_they_are() -> None:

@@ -320,26 +320,26 @@ def seen_by(number: int, *, fails: bool = False) -> list[set[int]]:
     meeting, seen = threading.Barrier(number), []
 
     def job(_scratch: Scratch) -> None:
-        meeting.wait(10)
+        meeting.wait(60)
         seen.append(os.sched_getaffinity(0))
-        meeting.wait(10)
+        meeting.wait(60)
         if fails:
             raise MemoryError
 
-    threads.run(iter([job] * number), [Scratch() for _ in range(number)])
+    threads.run(iter([job] * number), [Scratch() for _ in range(number)], multiply=False)
     return seen
 
 
-def of_the_pool() -> list[set[int]]:
-    ids = [thread.native_id for thread in threads._pool._threads]
+def everyone() -> list[set[int]]:
+    ids = [worker.native_id for worker in threads._pool.workers]
     return [os.sched_getaffinity(each) for each in (0, *filter(None, ids))]
 
 
 @needs_two
 def test_as_many_threads_as_processors_have_one_each() -> None:
-    for _ in range(3):
+    for _ in range(20):
         assert sorted(map(sorted, seen_by(len(USABLE)))) == [[each] for each in sorted(USABLE)]
-        assert all(each == USABLE for each in of_the_pool())
+        assert all(each == USABLE for each in everyone())
 
 
 @needs_two
@@ -353,32 +353,88 @@ def test_fewer_threads_or_more_are_left_to_the_system(more: int) -> None:
 def test_an_error_lets_everyone_go_where_they_may() -> None:
     with pytest.raises(MemoryError):
         seen_by(len(USABLE), fails=True)
-    assert all(each == USABLE for each in of_the_pool())
+    assert all(each == USABLE for each in everyone())
 
 
 @needs_two
-def test_what_the_caller_may_not_use_is_not_used() -> None:
+def test_a_caller_that_is_bound_binds_nobody_for_good() -> None:
     some = set(sorted(USABLE)[1:])
+    seen_by(len(USABLE))  # so there are threads that are not its own
     try:
         os.sched_setaffinity(0, some)
-        for number in (len(USABLE), max(2, len(some))):
-            assert not any(each & (USABLE - some) and len(each) == 1 for each in seen_by(number))
+        assert all(each <= some or len(each) > 1 for each in seen_by(max(2, len(some))))
         assert os.sched_getaffinity(0) == some
     finally:
         os.sched_setaffinity(0, USABLE)
+    assert all(each == USABLE for each in everyone())
 
 
 @needs_two
-def test_a_second_call_at_the_same_time_moves_nobody() -> None:
-    before, found = threads._pool._placing, []
-    with before:
-        found = seen_by(len(USABLE))
-    assert all(each == USABLE for each in found)
+def test_a_second_call_at_the_same_time_moves_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = processors.Placed(-1, [])
+    monkeypatch.setitem(processors._placed, "call", other)
+    assert all(each == USABLE for each in seen_by(len(USABLE)))
+    assert processors._placed == {"call": other}
+
+
+@needs_two
+def test_what_an_interrupt_left_bound_is_undone_by_the_next_call() -> None:
+    def interrupt(_scratch: Scratch) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threads, "undo", lambda _: None)
+        with pytest.raises(KeyboardInterrupt):
+            threads.run(iter([interrupt] * 9), [Scratch() for _ in USABLE], multiply=False)
+    assert len(os.sched_getaffinity(0)) == 1
+    test_as_many_threads_as_processors_have_one_each()
+
+
+@needs_two
+def test_threads_of_a_blas_that_cannot_be_held_are_not_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[set[int]] = []
+    scratches = [Scratch() for _ in USABLE]
+    monkeypatch.setattr(blas, "_libraries", list)
+    threads.run(iter([lambda _: seen.append(os.sched_getaffinity(0))] * 9), scratches)
+    assert all(each == USABLE for each in seen)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 64])
+@pytest.mark.parametrize("helping", [0, 1, 2, 7, 63])
+def test_processors_of_other_machines(
+    monkeypatch: pytest.MonkeyPatch, count: int, helping: int
+) -> None:
+    usable = set(range(5, 5 + count))
+    masks = dict.fromkeys((0, *range(100, 100 + helping)), usable)
+    monkeypatch.setattr(processors, "_here", lambda: lambda: 5 + count // 2)
+    monkeypatch.setattr(os, "sched_getaffinity", masks.__getitem__, raising=False)
+    monkeypatch.setattr(os, "sched_setaffinity", masks.__setitem__, raising=False)
+    placed = processors.apart(list(masks)[1:])
+    found = sorted(map(tuple, masks.values()))
+    one_each = 1 < count == helping + 1
+    assert found == ([(each,) for each in usable] if one_each else [tuple(usable)] * (helping + 1))
+    assert not one_each or list(masks[0]) == [5 + count // 2]
+    processors.undo(placed)
+    assert all(mask == usable for mask in masks.values())
 
 
 def test_a_system_that_does_not_tell_moves_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processors, "_here", lambda: lambda: -1)
-    assert processors.one_each(len(USABLE)) == ()
+    assert processors.here_and_others()[1] == []
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    assert processors.one_each(2) == ()
+    assert processors.here_and_others()[1] == []
     assert processors.usable_cpus() >= 1
+    placed = processors.apart([1, 2])
+    assert placed is not None
+    assert placed.masks == []
+    processors.undo(placed)
+    assert processors._placed == {}
+
+
+def test_a_thread_that_has_helped_helps_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_pool", threads._Pool())
+    for _ in range(100):
+        seen_by(3)
+    assert len(threads._pool.workers) == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
@@ -19,6 +19,16 @@ from npconv.settings import Settings, current_settings
 Shapes: TypeAlias = tuple[Sequence[int], Sequence[int]]
 
 
+class Way(NamedTuple):
+    """A convolution, or a transposed one: how arguments pose a problem, and which way back goes."""
+
+    pose: Callable[..., ConvProblem]
+    back: Direction  # what gives the input's gradient
+
+
+CONV = Way(ConvProblem.of, Direction.INPUT_GRAD)
+
+
 def choice_for(
     direction: Direction,
     input_shape: Sequence[int],
@@ -28,6 +38,7 @@ def choice_for(
     dtype: DTypeLike | None,
     algorithm: str,
     geometry: Mapping[str, Any],
+    way: Way = CONV,
 ) -> Choice:
     """Pass shapes, options and dtypes through their gates, and choose what will run.
 
@@ -38,8 +49,8 @@ def choice_for(
     dtypes = (first.dtype, second.dtype) if dtype is None else (first.dtype, second.dtype, dtype)
     if _is_name(dtype) and type(algorithm) is str and _are_plain(shapes, geometry):
         options = tuple(geometry.items())
-        return _remembered(direction, shapes, dtypes, algorithm, settings, options)
-    return _choose(direction, shapes, dtypes, algorithm, settings, geometry)
+        return _remembered(way, direction, shapes, dtypes, algorithm, settings, options)
+    return _choose(way, direction, shapes, dtypes, algorithm, settings, geometry)
 
 
 class BackwardChoices(NamedTuple):
@@ -59,6 +70,7 @@ def choices_for(
     dtype: DTypeLike | None,
     algorithm: str,
     geometry: Mapping[str, Any],
+    way: Way = CONV,
 ) -> BackwardChoices:
     """Pass all of a backward call through its gates before any of it runs, remembered likewise."""
     shapes, settings = (grad_output.shape, input.shape, kernel.shape), current_settings()
@@ -67,12 +79,13 @@ def choices_for(
         dtypes += (dtype,)
     if _is_name(dtype) and type(algorithm) is str and _are_plain((needs,), geometry):
         options = tuple(geometry.items())
-        return _remembered_choices(needs, shapes, dtypes, algorithm, settings, options)
-    return _choose_all(needs, shapes, dtypes, algorithm, settings, geometry)
+        return _remembered_choices(way, needs, shapes, dtypes, algorithm, settings, options)
+    return _choose_all(way, needs, shapes, dtypes, algorithm, settings, geometry)
 
 
 @lru_cache(maxsize=1024)
 def _remembered_choices(
+    way: Way,
     needs: Any,
     shapes: tuple[tuple[int, ...], ...],
     dtypes: tuple[Any, ...],
@@ -80,10 +93,11 @@ def _remembered_choices(
     settings: Settings,
     options: tuple[tuple[str, Any], ...],
 ) -> BackwardChoices:
-    return _choose_all(needs, shapes, dtypes, algorithm, settings, dict(options))
+    return _choose_all(way, needs, shapes, dtypes, algorithm, settings, dict(options))
 
 
 def _choose_all(
+    way: Way,
     needs: Any,
     shapes: tuple[tuple[int, ...], ...],
     dtypes: tuple[Any, ...],
@@ -93,9 +107,10 @@ def _choose_all(
 ) -> BackwardChoices:
     dy, *operands = shapes
     of_dy, of_x, of_w, *asked = dtypes
-    problem = ConvProblem.of(*operands, **geometry)
-    if dy != problem.output_shape:
-        raise wrong_shape("grad_output", dy, problem.output_shape, "the output's")
+    problem = way.pose(*operands, **geometry)
+    of_output = problem.input_shape if way.back is Direction.FORWARD else problem.output_shape
+    if dy != of_output:
+        raise wrong_shape("grad_output", dy, of_output, "the output's")
     algorithm = check_algorithm(algorithm)
 
     def chosen(direction: Direction, other: DType) -> Choice:
@@ -103,7 +118,7 @@ def _choose_all(
 
     return BackwardChoices(
         problem,
-        chosen(Direction.INPUT_GRAD, of_w) if "input" in needs else None,
+        chosen(way.back, of_w) if "input" in needs else None,
         chosen(Direction.KERNEL_GRAD, of_x) if "kernel" in needs else None,
         numbers_for(of_dy, of_dy, *asked) if "bias" in needs else None,
     )
@@ -111,6 +126,7 @@ def _choose_all(
 
 @lru_cache(maxsize=1024)
 def _remembered(
+    way: Way,
     direction: Direction,
     shapes: Shapes,
     dtypes: tuple[Any, ...],
@@ -118,10 +134,11 @@ def _remembered(
     settings: Settings,
     options: tuple[tuple[str, Any], ...],
 ) -> Choice:
-    return _choose(direction, shapes, dtypes, algorithm, settings, dict(options))
+    return _choose(way, direction, shapes, dtypes, algorithm, settings, dict(options))
 
 
 def _choose(
+    way: Way,
     direction: Direction,
     shapes: Shapes,
     dtypes: tuple[Any, ...],
@@ -129,7 +146,7 @@ def _choose(
     settings: Settings,
     geometry: Mapping[str, Any],
 ) -> Choice:
-    problem = ConvProblem.of(*shapes, **geometry)
+    problem = way.pose(*shapes, **geometry)
     numbers = numbers_for(*dtypes)
     return choose(problem, direction, numbers, settings, check_algorithm(algorithm))
 

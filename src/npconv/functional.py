@@ -17,11 +17,11 @@ from npconv.arrays import as_array
 from npconv.choosing import choice_for
 from npconv.errors import ShapeError, UnsupportedError, show
 from npconv.numbers import as_dtype, numbers_for
+from npconv.options import spelled_out
 from npconv.plan import Plan
 from npconv.planner import check_algorithm, choose
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.settings import current_settings
-from npconv.signatures import spelled_out
 
 
 class Geometry(TypedDict, total=False):

@@ -39,8 +39,8 @@ from npconv.arrays import as_array
 from npconv.choosing import choice_for, choices_for
 from npconv.errors import UnsupportedError
 from npconv.functional import Geometry
+from npconv.options import spelled_out
 from npconv.problem import Array, Direction
-from npconv.signatures import spelled_out
 
 
 class ConvGradients(NamedTuple):

@@ -19,9 +19,9 @@ from npconv.errors import DTypeError, MissingExtraError
 from npconv.functional import Geometry
 from npconv.memory import check_capacity
 from npconv.numbers import numbers_for
+from npconv.options import spelled_out
 from npconv.padding import source
 from npconv.problem import Array, ConvProblem
-from npconv.signatures import spelled_out
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

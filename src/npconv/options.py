@@ -6,22 +6,42 @@ options here, so they take the same forms and fail with the same words everywher
 
 from __future__ import annotations
 
+import inspect
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from npconv.axis import Axis
 from npconv.errors import DTypeError, ShapeError, UnsupportedError, show
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 NAMED_PADDINGS = ("valid", "same", "same_lower", "causal")
 LARGEST = 2**63 - 1  # what NumPy can count to, and what a message can print
 _PLAIN = {int, str, type(None)}
 MOST_AXES = 30  # NumPy arrays have 64 axes at most; columns have two for each spatial one
+# What `spelled_out` shows.
+DEFAULTS: dict[str, Any] = {
+    "stride": 1,
+    "padding": 0,
+    "output_padding": 0,
+    "dilation": 1,
+    "input_dilation": 1,
+    "groups": 1,
+    "batch_groups": 1,
+    "padding_mode": "zeros",
+    "layout": None,
+    "kernel_layout": None,
+    "dtype": None,
+    "algorithm": "auto",
+    "out": None,
+}
 
 
 def is_plain(value: Any) -> bool:
@@ -288,3 +308,23 @@ def check_mode(mode: str, axis: Axis, i: int, given: str) -> None:
             f"padding_mode={mode!r} can pad at most {most} for an input of size {axis.size}, "
             f"but spatial axis {i} is padded by ({axis.low}, {axis.high}); {given}"
         )
+
+
+def spelled_out(options: type) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Replace ``**options`` in the signature shown by the names of a TypedDict.
+
+    Only what is shown changes: the options still travel as one, and are checked in one
+    place. Python checks calls against the code, not against what is shown.
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        signature = inspect.signature(function)
+        shown = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        shown += [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=DEFAULTS[name])
+            for name in inspect.get_annotations(options)
+        ]
+        function.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined] # where inspect looks first
+        return function
+
+    return decorate

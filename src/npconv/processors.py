@@ -11,10 +11,11 @@ from __future__ import annotations
 import ctypes
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from functools import cache
-from itertools import chain, cycle
+from threading import get_ident
+from typing import NamedTuple
 
 # Where Linux keeps a container's limit, microseconds in a period: control groups version 2,
 # then version 1.
@@ -51,45 +52,62 @@ def _read(name: str) -> str:
         return file.read()
 
 
-def one_each(threads: int) -> tuple[int, ...]:
-    """Give each of so many threads a processor, the first the one that the caller is on.
+class Placed(NamedTuple):
+    """Threads that a call has bound to processors, its caller first, and where each might be."""
 
-    None where there are more processors: the system knows better which of them share a core;
-    nor where there are fewer, or the system does not tell.
+    caller: int
+    masks: list[tuple[int, set[int]]]
+
+
+# One call at a time. What an interrupt keeps a caller from undoing, its next call undoes.
+_placed: dict[str, Placed] = {}
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_placed.clear)
+
+
+def apart(helpers: Sequence[int | None]) -> Placed | None:
+    """Bind the caller to the processor it is on, and each helper to one of its own.
+
+    Helpers are told by the system's numbers of threads. Where there are more processors,
+    nobody is moved, as the system knows better which of them share a core; nor where there are
+    fewer, while another call's threads are bound, or where the system does not tell.
     """
-    here, usable = _here()(), _allowed()
-    return (here, *usable - {here}) if len(usable) == threads and here in usable else ()
+    mine = Placed(get_ident(), [])
+    found = _placed.setdefault("call", mine)
+    if found is not mine and found.caller == mine.caller:
+        undo(found)
+        found = _placed.setdefault("call", mine)
+    if found is not mine:
+        return None
+    here, others = here_and_others()
+    if others and len(others) == len(helpers):
+        for thread, place in zip((0, *helpers), (here, *others), strict=True):
+            if thread is not None:
+                mine.masks.append((thread, os.sched_getaffinity(thread)))
+                bind(thread, [place])
+    return mine
 
 
-def bind(thread: int | None, processors: Sequence[int]) -> None:
+def undo(placed: Placed | None) -> None:
+    """Let threads go where they might before."""
+    if placed:
+        for each in placed.masks:
+            bind(*each)
+        _placed.pop("call", None)
+
+
+def here_and_others() -> tuple[int, list[int]]:
+    """Say on which processor the caller is, and which others it may use; none if unknown."""
+    here = _here()()
+    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    return here, sorted(usable - {here}) if here in usable else []
+
+
+def bind(thread: int | None, processors: Collection[int]) -> None:
     """Let a thread, by the system's number or 0 for this one, work on these alone, if any."""
-    with suppress(OSError):  # not allowed, or the thread has ended
-        if processors and thread is not None:
+    if processors and thread is not None:
+        with suppress(OSError):  # not allowed, or the thread has ended
             os.sched_setaffinity(thread, processors)
-
-
-@contextmanager
-def apart(working: int, helpers: Sequence[int | None]) -> Iterator[None]:
-    """Keep the caller where it is inside a ``with`` block, and who may help it elsewhere.
-
-    ``helpers`` are the system's numbers of threads; ``working`` says how many will work, the
-    caller among them.
-    """
-    places = one_each(working)
-    if not places[1:]:
-        yield
-        return
-    try:
-        for thread, place in zip((0, *helpers), chain(places[:1], cycle(places[1:])), strict=False):
-            bind(thread, [place])
-        yield
-    finally:
-        for thread in (0, *helpers):
-            bind(thread, places)
-
-
-def _allowed() -> set[int]:
-    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 
 @cache

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from itertools import islice
 from queue import SimpleQueue
@@ -19,8 +19,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from npconv.blas import one_thread
-from npconv.processors import apart
+from npconv.blas import can_hold, one_thread
+from npconv.processors import apart, undo
 from npconv.scratch import Scratch
 
 # A job computes with working arrays of its own. What it returns is called in the order of
@@ -40,11 +40,17 @@ def run(jobs: Iterator[Job], scratches: Sequence[Scratch], *, multiply: bool = T
     others = scratches[1 : len(first)]
     queue = _Queue(_after(first, jobs), multiply=multiply)
     helpers = [_Help(partial(queue.help, scratch)) for scratch in others]
-    with _pool.asked(helpers):
-        try:
-            queue.work(scratches[0])
-        finally:
-            failed = [helper.end() for helper in helpers]
+    workers, placed = _pool.hire(len(helpers)), None
+    try:
+        # What a BLAS that cannot be held starts in a job would be bound, too, and for good.
+        if can_hold() or not multiply:
+            placed = apart([worker.native_id for worker in workers])
+        for worker, helper in zip(workers, helpers, strict=False):
+            worker.asked.put(helper)
+        queue.work(scratches[0])
+    finally:
+        undo(placed)
+        failed = [helper.end() for helper in helpers]
     for error in failed:
         if error:
             raise error
@@ -123,9 +129,10 @@ class _Help:
         self._running.acquire()
         self._error: BaseException | None = None
 
-    def begin(self) -> None:
-        """Do what is asked, unless it is called off."""
+    def begin(self, first: Callable[[], None]) -> None:
+        """Do what is asked, unless it is called off; ``first`` comes before the caller goes on."""
         if not self._work or not self._claimed.acquire(blocking=False):
+            first()
             return
         try:
             self._work()
@@ -133,6 +140,7 @@ class _Help:
             self._error = error
         finally:
             self._work = None
+            first()
             self._running.release()
 
     def end(self) -> BaseException | None:
@@ -142,6 +150,20 @@ class _Help:
         else:
             self._running.acquire()
         return self._error
+
+
+class _Worker(Thread):
+    """A thread that does what is put into its queue, and then is idle again."""
+
+    def __init__(self, idle: list[_Worker]) -> None:
+        super().__init__(name="npconv", daemon=True)
+        self.asked: SimpleQueue[_Help] = SimpleQueue()
+        self._rest = partial(idle.append, self)
+
+    def run(self) -> None:
+        """Serve for ever."""
+        while True:
+            self.asked.get().begin(self._rest)
 
 
 class _Pool:
@@ -159,46 +181,26 @@ class _Pool:
 
     def start_anew(self) -> None:
         """Begin without threads: in a forked process, too, there are none."""
-        self._asked: SimpleQueue[_Help] = SimpleQueue()
-        self._lock, self._placing = Lock(), Lock()
-        self._threads: list[Thread] = []
-        self._busy = 0
+        self._idle: list[_Worker] = []
+        self.workers: list[_Worker] = []
 
-    @contextmanager
-    def asked(self, helpers: Sequence[_Help]) -> Iterator[None]:
-        """Pass on what is asked; there may be nobody to do it, so the caller works too."""
-        with self._lock:
-            self._busy += len(helpers)
-            missing = min(self._busy, self.most) - len(self._threads)
-        for _ in range(missing):
-            thread = Thread(target=self._serve, args=(self._asked,), name="npconv", daemon=True)
+    def hire(self, number: int) -> list[_Worker]:
+        """Give idle threads, or new ones; there may be fewer, or none, so the caller works too."""
+        hired: list[_Worker] = []
+        while len(hired) < number:
             try:
-                thread.start()
-            except RuntimeError:  # no more threads, or the interpreter is about to end
-                break
-            self._threads.append(thread)
-        with self._placed(1 + len(helpers)):
-            for helper in helpers:
-                self._asked.put(helper)
-            yield
-
-    @contextmanager
-    def _placed(self, working: int) -> Iterator[None]:
-        """Keep the threads of a call apart, unless another's are."""
-        if not self._placing.acquire(blocking=False):
-            yield
-            return
-        try:
-            with apart(working, [thread.native_id for thread in self._threads]):
-                yield
-        finally:
-            self._placing.release()
-
-    def _serve(self, asked: SimpleQueue[_Help]) -> None:
-        while True:
-            asked.get().begin()
-            with self._lock:
-                self._busy -= 1
+                hired.append(self._idle.pop())
+            except IndexError:
+                if len(self.workers) >= self.most:
+                    break
+                worker = _Worker(self._idle)
+                try:
+                    worker.start()
+                except RuntimeError:  # no more threads, or the interpreter is about to end
+                    break
+                self.workers.append(worker)
+                hired.append(worker)
+        return hired
 
 
 _pool = _Pool()

@@ -13,24 +13,22 @@ from typing import Any, TypedDict, Unpack
 from numpy.typing import DTypeLike
 
 from npconv import execute
-from npconv.arrays import as_array, check_shape
+from npconv.arrays import as_array
+from npconv.choosing import Way, choice_for, choices_for
 from npconv.errors import ShapeError, UnsupportedError
 from npconv.functional import of_rank
 from npconv.gradients import ConvGradients, wanted_gradients
 from npconv.layouts import read_shapes
-from npconv.numbers import numbers_for
 from npconv.options import (
     bare_axes,
     check_mode,
     check_padding_mode,
     per_axis,
     resolve_padding,
+    spelled_out,
     whole_number,
 )
-from npconv.planner import check_algorithm, choose
 from npconv.problem import Array, ConvProblem, Direction
-from npconv.settings import current_settings
-from npconv.signatures import spelled_out
 
 
 class TransposedGeometry(TypedDict, total=False):
@@ -113,10 +111,9 @@ def conv_transpose(
     """
     x, w = as_array("input", input), as_array("kernel", kernel)
     b = None if bias is None else as_array("bias", bias)
-    problem = transposed_problem(x.shape, w.shape, **geometry)
-    numbers = numbers_for(x.dtype, w.dtype, dtype)
-    algorithm = check_algorithm(algorithm)
-    choice = choose(problem, Direction.INPUT_GRAD, numbers, current_settings(), algorithm)
+    choice = choice_for(
+        Direction.INPUT_GRAD, x.shape, w.shape, x, w, dtype, algorithm, geometry, TRANSPOSED
+    )
     return execute.input_grad(choice, x, w, b, out, name="input", conjugate=False)
 
 
@@ -264,30 +261,15 @@ def conv_transpose_backward(
     wanted = wanted_gradients(needs)
     dy = as_array("grad_output", grad_output)
     x, w = as_array("input", input), as_array("kernel", kernel)
-    problem = transposed_problem(x.shape, w.shape, **geometry)
-    check_shape("grad_output", dy, problem.input_shape, "the output's")
-    settings, algorithm = current_settings(), check_algorithm(algorithm)
-    choices = {
-        name: choose(
-            problem, direction, numbers_for(dy.dtype, other.dtype, dtype), settings, algorithm
-        )
-        for name, direction, other in (
-            ("input", Direction.FORWARD, w),
-            ("kernel", Direction.KERNEL_GRAD, x),
-        )
-        if name in wanted
-    }
+    choices = choices_for(wanted, dy, x, w, dtype, algorithm, geometry, TRANSPOSED)
     dx = dw = db = None
-    if "input" in wanted:
-        dx = execute.forward(choices["input"], dy, w, None, None, conjugate=True)
-    if "kernel" in wanted:
+    if choices.input is not None:
+        dx = execute.forward(choices.input, dy, w, None, None, conjugate=True)
+    if choices.kernel is not None:
         # The roles of x and dy are exchanged, so the conjugate falls on the other one.
-        dw = execute.kernel_grad(
-            choices["kernel"], x, dy, None, conjugate=False, first_conjugate=True
-        )
-    if "bias" in wanted:
-        numbers = numbers_for(dy.dtype, dy.dtype, dtype)
-        db = execute.bias_grad(problem.view_channels(dy), numbers)
+        dw = execute.kernel_grad(choices.kernel, x, dy, None, conjugate=False, first_conjugate=True)
+    if choices.bias is not None:
+        db = execute.bias_grad(choices.problem.view_channels(dy), choices.bias)
     return ConvGradients(dx, dw, db)
 
 
@@ -360,3 +342,6 @@ def transposed_problem(
         layout=given.layout,
         kernel_layout=given.kernel_layout,
     )
+
+
+TRANSPOSED = Way(transposed_problem, Direction.FORWARD)

@@ -20,7 +20,7 @@ import numpy as np
 
 from npconv.compiled.machine_code import address_of, function
 from npconv.problem import Array
-from npconv.processors import bind, one_each
+from npconv.processors import bind, here_and_others
 
 AWAKE_SECONDS = 2e-3
 MOST_WORKERS = 64
@@ -83,14 +83,15 @@ class Team:
             self._grow(count)
         words = self._words
         asleep = [i for i in range(count) if words[_ASLEEP + _WORD * (i + 1)]]
-        places = one_each(count + 1) if asleep else ()
+        here, others = here_and_others() if asleep else (-1, [])
         for i in asleep:
             thread, wake = self._workers[i]
+            # Where it begins, not where it stays.
+            bind(thread.native_id, others[i : i + 1] if len(others) == count else others)
             words[_ASLEEP + _WORD * (i + 1)] = 0
-            bind(thread.native_id, places[i + 1 : i + 2])  # where it begins, not where it stays
             with suppress(RuntimeError):  # another caller was first
                 wake.release()
-            bind(thread.native_id, places)
+            bind(thread.native_id, others and [here, *others])
 
     def _grow(self, count: int) -> None:
         with self._growing:
