@@ -3,7 +3,7 @@
 In a virtual machine an idle processor looks to the system as if its host had taken it away. So
 a thread that wakes is put beside the one that woke it, and while a call's threads wait now and
 then for each other, both share one processor: for some fifty milliseconds after a rest, two
-threads took as long as one. Who is told where to work is not moved.
+threads took as long as one. A thread that is bound to a processor is not moved.
 """
 
 from __future__ import annotations
