@@ -315,6 +315,11 @@ USABLE = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 needs_two = pytest.mark.skipif(len(USABLE) < 2, reason="bound to one processor, or not Linux")
 
 
+@pytest.fixture
+def always_rested(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processors, "AFTER_REST", float("inf"))
+
+
 def seen_by(number: int, *, fails: bool = False) -> list[set[int]]:
     """Run a job on each of so many threads at once, and say where each could have been."""
     meeting, seen = threading.Barrier(number), []
@@ -336,6 +341,7 @@ def everyone() -> list[set[int]]:
 
 
 @needs_two
+@pytest.mark.usefixtures("always_rested")
 def test_as_many_threads_as_processors_have_one_each() -> None:
     for _ in range(20):
         assert sorted(map(sorted, seen_by(len(USABLE)))) == [[each] for each in sorted(USABLE)]
@@ -343,6 +349,7 @@ def test_as_many_threads_as_processors_have_one_each() -> None:
 
 
 @needs_two
+@pytest.mark.usefixtures("always_rested")
 @pytest.mark.parametrize("more", [-1, 1])
 def test_fewer_threads_or_more_are_left_to_the_system(more: int) -> None:
     if len(USABLE) + more > 1:
@@ -350,6 +357,7 @@ def test_fewer_threads_or_more_are_left_to_the_system(more: int) -> None:
 
 
 @needs_two
+@pytest.mark.usefixtures("always_rested")
 def test_an_error_lets_everyone_go_where_they_may() -> None:
     with pytest.raises(MemoryError):
         seen_by(len(USABLE), fails=True)
@@ -357,6 +365,7 @@ def test_an_error_lets_everyone_go_where_they_may() -> None:
 
 
 @needs_two
+@pytest.mark.usefixtures("always_rested")
 def test_a_caller_that_is_bound_binds_nobody_for_good() -> None:
     some = set(sorted(USABLE)[1:])
     seen_by(len(USABLE))  # so there are threads that are not its own
@@ -370,6 +379,7 @@ def test_a_caller_that_is_bound_binds_nobody_for_good() -> None:
 
 
 @needs_two
+@pytest.mark.usefixtures("always_rested")
 def test_a_second_call_at_the_same_time_moves_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     other = processors.Placed(-1, [])
     monkeypatch.setitem(processors._placed, "call", other)
@@ -378,6 +388,7 @@ def test_a_second_call_at_the_same_time_moves_nobody(monkeypatch: pytest.MonkeyP
 
 
 @needs_two
+@pytest.mark.usefixtures("always_rested")
 def test_what_an_interrupt_left_bound_is_undone_by_the_next_call() -> None:
     def interrupt(_scratch: Scratch) -> None:
         raise KeyboardInterrupt
@@ -391,6 +402,7 @@ def test_what_an_interrupt_left_bound_is_undone_by_the_next_call() -> None:
 
 
 @needs_two
+@pytest.mark.usefixtures("always_rested")
 def test_threads_of_a_blas_that_cannot_be_held_are_not_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -401,6 +413,7 @@ def test_threads_of_a_blas_that_cannot_be_held_are_not_bound(
     assert all(each == USABLE for each in seen)
 
 
+@pytest.mark.usefixtures("always_rested")
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 64])
 @pytest.mark.parametrize("helping", [0, 1, 2, 7, 63])
 def test_processors_of_other_machines(
@@ -418,6 +431,22 @@ def test_processors_of_other_machines(
     assert not one_each or list(masks[0]) == [5 + count // 2]
     processors.undo(placed)
     assert all(mask == usable for mask in masks.values())
+
+
+@needs_two
+def test_threads_are_bound_for_a_while_after_each_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(processors, "monotonic", lambda: now)
+    monkeypatch.setattr(processors, "_times", {"ended": 0.0, "rested": 0.0})
+    for seconds, calls, bound in (
+        (5, 1, True),
+        (0.009, 11, True),
+        (0.009, 5, False),
+        (0.011, 1, True),
+    ):
+        for _ in range(calls):
+            now += seconds
+            assert all((len(each) == 1) is bound for each in seen_by(len(USABLE)))
 
 
 def test_a_system_that_does_not_tell_moves_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import cache
 from threading import get_ident
+from time import monotonic
 from typing import NamedTuple
 
 # Where Linux keeps a container's limit, microseconds in a period: control groups version 2,
@@ -61,6 +62,10 @@ class Placed(NamedTuple):
 
 # One call at a time. What an interrupt keeps a caller from undoing, its next call undoes.
 _placed: dict[str, Placed] = {}
+# Seconds without a call after which the system places threads badly, and for how long it does.
+# Later it does well, and bound threads would only be unable to make way for others.
+REST, AFTER_REST = 0.01, 0.1
+_times = {"ended": 0.0, "rested": 0.0}
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_placed.clear)
 
@@ -70,7 +75,8 @@ def apart(helpers: Sequence[int | None]) -> Placed | None:
 
     Helpers are told by the system's numbers of threads. Where there are more processors,
     nobody is moved, as the system knows better which of them share a core; nor where there are
-    fewer, while another call's threads are bound, or where the system does not tell.
+    fewer, while another call's threads are bound, long after a rest, or where the system does not
+    tell.
     """
     mine = Placed(get_ident(), [])
     found = _placed.setdefault("call", mine)
@@ -79,8 +85,10 @@ def apart(helpers: Sequence[int | None]) -> Placed | None:
         found = _placed.setdefault("call", mine)
     if found is not mine:
         return None
-    here, others = here_and_others()
-    if others and len(others) == len(helpers):
+    now, (here, others) = monotonic(), here_and_others()
+    if now - _times["ended"] >= REST:
+        _times["rested"] = now
+    if others and len(others) == len(helpers) and now - _times["rested"] < AFTER_REST:
         for thread, place in zip((0, *helpers), (here, *others), strict=True):
             if thread is not None:
                 mine.masks.append((thread, os.sched_getaffinity(thread)))
@@ -93,6 +101,7 @@ def undo(placed: Placed | None) -> None:
     if placed:
         for each in placed.masks:
             bind(*each)
+        _times["ended"] = monotonic()
         _placed.pop("call", None)
 
 
