@@ -462,6 +462,24 @@ def test_a_system_that_does_not_tell_moves_nobody(monkeypatch: pytest.MonkeyPatc
     assert processors._placed == {}
 
 
+@needs_two
+@pytest.mark.usefixtures("always_rested")
+@pytest.mark.parametrize("name", ["sched_setaffinity", "sched_getaffinity"])
+def test_a_system_that_forbids_it_computes_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    asked = getattr(os, name)
+
+    def forbid(thread: int, *processors: Any) -> Any:
+        if thread:
+            raise PermissionError
+        return asked(thread, *processors)
+
+    monkeypatch.setattr(os, name, forbid)
+    assert len(seen_by(len(USABLE))) == len(USABLE)
+    assert os.sched_getaffinity(0) == USABLE
+
+
 def test_a_thread_that_has_helped_helps_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_pool", threads._Pool())
     for _ in range(100):

@@ -91,8 +91,9 @@ def apart(helpers: Sequence[int | None]) -> Placed | None:
     if others and len(others) == len(helpers) and now - _times["rested"] < AFTER_REST:
         for thread, place in zip((0, *helpers), (here, *others), strict=True):
             if thread is not None:
-                mine.masks.append((thread, os.sched_getaffinity(thread)))
-                bind(thread, [place])
+                with suppress(OSError):  # not allowed
+                    mine.masks.append((thread, os.sched_getaffinity(thread)))
+                    os.sched_setaffinity(thread, [place])
     return mine
 
 
