@@ -85,10 +85,11 @@ def apart(helpers: Sequence[int | None]) -> Placed | None:
         found = _placed.setdefault("call", mine)
     if found is not mine:
         return None
-    now, (here, others) = monotonic(), here_and_others()
+    now = monotonic()
     if now - _times["ended"] >= REST:
         _times["rested"] = now
-    if others and len(others) == len(helpers) and now - _times["rested"] < AFTER_REST:
+    here, others = here_and_others() if now - _times["rested"] < AFTER_REST else (-1, [])
+    if others and len(others) == len(helpers):
         for thread, place in zip((0, *helpers), (here, *others), strict=True):
             if thread is not None:
                 with suppress(OSError):  # not allowed
