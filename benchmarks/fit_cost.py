@@ -27,7 +27,7 @@ from scipy.optimize import nnls
 import npconv
 from npconv.algorithms import REGISTRY
 from npconv.bench.layers import LAYERS, Problem, layer
-from npconv.bench.machine import machine
+from npconv.bench.timing import machine
 from npconv.compiled.registers import vector_bytes
 from npconv.cost import Cost, repeated
 from npconv.planner import Candidate

@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from npconv.bench.machine import machine
+from npconv.bench.timing import machine
 
 LIMIT = 1.25
 RESULT = Path(__file__).parent / "results" / "import_time.json"

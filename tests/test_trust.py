@@ -157,3 +157,61 @@ def test_an_image_of_zeros_is_not_computed_twice(
     monkeypatch.setattr(trust, "_held", None)  # not even looked for
     x, w = np.zeros((1, 2, 9, 9)), np.ones((2, 2, 3, 3))
     assert not npconv.conv(x, w, padding=1, algorithm=algorithm).any()
+
+
+@pytest.mark.parametrize("scale", [1.0, 3e-22, 1e-25, 1e25])
+@pytest.mark.parametrize("zeros", [False, True])
+def test_norms_are_those_of_float64(scale: float, zeros: bool) -> None:
+    a = np.random.default_rng(0).standard_normal((2, 3, 4, 5, 32)).astype("f4")
+    a[1, 2] *= np.float32(scale)  # a square of which float32 cannot hold
+    a[0, 1] *= not zeros
+    for some in (a, a[..., ::2], a.transpose(0, 1, 4, 2, 3), a + 1j * a[::-1]):
+        for first in (2, 3):
+            exact = np.sqrt((abs(some.astype("c16")) ** 2).sum(axis=tuple(range(first, 5))))
+            with np.errstate(over="ignore"):
+                norms = trust._norms(some, first)
+            np.testing.assert_allclose(norms, exact, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "c8"])
+def test_largest_magnitudes_are_found_element_by_element_or_not(dtype: str) -> None:
+    a = np.random.default_rng(0).standard_normal((1, 9, 8, 3, 3)).astype(dtype)
+    for some in (a, a[:, ::-2], a.swapaxes(1, 2), a[:, :2, :2]):
+        parts = (some.real, some.imag) if some.dtype.kind == "c" else (some,)
+        for first in (1, 3):
+            largest = sum(abs(p).max(axis=tuple(range(first, 5))).astype("f8") for p in parts)
+            np.testing.assert_array_equal(trust._largest(some, first), largest)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "c8", "c16"])
+def test_what_is_not_finite_is_seen_and_large_numbers_are(dtype: str) -> None:
+    numbers = npconv.plan_conv((1, 1, 3, 3), (1, 1, 3, 3), dtype=dtype).choice.numbers
+    y = np.ones((8, 9), dtype)
+    for some in (y, y[:, ::2], y.T):
+        for number in (1, np.finfo(dtype).max / 4, np.inf, -np.inf, np.nan):
+            some[1, 3] = number
+            with np.errstate(over="ignore"):
+                assert trust._finite(numbers, some) == bool(np.isfinite(number))
+            some[1, 3] = 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"padding": 2},
+        {"padding": [(-1, 0), (0, -2)]},
+        {"dilation": 2, "padding": 1},
+        {"stride": 2},
+    ],
+    ids=str,
+)
+def test_what_the_result_holds_is_summed_at_a_few_outputs(options: dict[str, Any]) -> None:
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((1, 3, 9, 8)), rng.standard_normal((2, 3, 3, 1))
+    problem = npconv.plan_conv(x.shape, w.shape, dtype="f8", **options).choice.problem
+    seen = trust._Seen(problem.view_input(x)[0], problem.axes, "zeros")
+    sums = npconv.conv(abs(x), abs(w), algorithm="naive", **options)[0, 1].ravel()
+    held = list(trust._held(problem, seen, 0, problem.view_kernel(w)[0, 1]))
+    assert len(held) == 9
+    assert all(np.isclose(sums, one, rtol=1e-12).any() for one in held)

@@ -43,9 +43,18 @@ def each_image(
     """
     out = np.asarray(out)  # never a subclass of ndarray
     flags = _flags(choice, choice.problem.N)
-    if not (choice.runs and _whole(choice, choice.runs, operand, w, out, bias, bound, flags)):
-        with held_for(choice.problem.products):
-            run(choice, operand, w, out, flags=flags)
+    if choice.runs and _whole(choice, choice.runs, operand, w, out, bias, bound, flags):
+        _mend_images(run, choice, operand, w, out, flags)
+        return
+    with held_for(choice.problem.products):  # once for both: to hold takes as long as to look
+        run(choice, operand, w, out, flags=flags)
+        _mend_images(run, choice, operand, w, out, flags)
+
+
+def _mend_images(
+    run: InTiles, choice: Choice, operand: Array, w: Array | Packed, out: Array, flags: Array | None
+) -> None:
+    """Compute images that are not to be trusted again."""
     if not (choice.direct and choice.problem.products):
         return
     in_doubt = range(choice.problem.N) if flags is None else np.flatnonzero(flags)

@@ -13,9 +13,9 @@ from npconv.bench.everyday import EVERYDAY
 from npconv.bench.examine import DIRECTIONS
 from npconv.bench.layers import flops
 from npconv.bench.libraries import ENGINES, LIBRARIES, missing
-from npconv.bench.machine import Others, machine
 from npconv.bench.networks import TRAINING
 from npconv.bench.tasks import Task, agree, layer_task
+from npconv.bench.timing import Others, machine
 from npconv.nn.progress import Bar
 
 FORMAT = 1

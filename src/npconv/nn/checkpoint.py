@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 
 from npconv.errors import FileFormatError
-from npconv.nn.files import read_arrays, write_arrays
+from npconv.nn.files import check_state, fill_state, read_arrays, write_arrays
 from npconv.nn.history import Epoch, History
 from npconv.nn.record import differences
-from npconv.nn.state import check_state, fill_state
 from npconv.problem import Array
 
 _FORMAT = "npconv checkpoint 1"

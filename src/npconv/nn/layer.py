@@ -10,8 +10,7 @@ import numpy as np
 
 from npconv.arrays import as_array
 from npconv.errors import DTypeError, StateError
-from npconv.nn.files import read_arrays, write_arrays
-from npconv.nn.state import check_state, fill_state
+from npconv.nn.files import check_state, fill_state, read_arrays, write_arrays
 from npconv.numbers import DType
 from npconv.problem import Array
 
