@@ -24,7 +24,6 @@ import math
 import numpy as np
 
 from npconv.algorithms.flat_bands import (
-    BAND_BYTES,
     FEWEST,
     Step,
     held_by,
@@ -37,6 +36,7 @@ from npconv.algorithms.protocol import DType, why_no_sums
 from npconv.axis import Axis
 from npconv.cost import Cost, Packing
 from npconv.flat import (
+    BAND_BYTES,
     Flat,
     bands,
     clear_gaps,

@@ -8,13 +8,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from npconv.algorithms.protocol import DType
-from npconv.flat import Flat, lay, most_flat
+from npconv.flat import BAND_BYTES, Flat, lay, most_flat
 from npconv.problem import ConvProblem, Direction
 
-# What a band and its columns may take: half of the second-level cache of most machines. But a
-# band has so many outputs if there are, because BLAS lays out the kernel again for each, and
-# in the kernel's gradient its product is added to that of the bands before.
-BAND_BYTES = 2**20
+# A band has so many outputs at least, if there are, because BLAS lays out the kernel again for
+# each, and in the kernel's gradient its product is added to that of the bands before.
 FEWEST = 512
 MOST_PHASES = 64  # of an input's gradient under a stride: each takes some calls
 

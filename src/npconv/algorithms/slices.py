@@ -23,6 +23,7 @@ from npconv.algorithms.protocol import DType, why_no_sums, why_no_tables
 from npconv.axis import Axis
 from npconv.cost import Cost
 from npconv.flat import (
+    BAND_BYTES,
     Flat,
     Shift,
     bands,
@@ -40,9 +41,6 @@ from npconv.flat import (
 from npconv.problem import Array, ConvProblem, Direction
 from npconv.scratch import Scratch
 from npconv.unstrided import unstrided
-
-# Images, sums and products that are computed together stay in half of the second-level cache.
-BAND_BYTES = 2**20
 
 
 class Slices:
