@@ -171,15 +171,24 @@ def test_norms_are_those_of_float64(scale: float, zeros: bool) -> None:
             with np.errstate(over="ignore"):
                 norms = trust._norms(some, first)
             np.testing.assert_allclose(norms, exact, rtol=1e-6)
+    with np.errstate(under="ignore"):
+        tiny = a[:, :1].astype("f8") * 1e-200  # squares underflow: a bound will do
+        norms, exact = trust._norms(tiny, 3), trust._norms(tiny * 1e200, 3) * 1e-200
+    assert (norms >= exact * (1 - 1e-6)).all()
+    assert not trust._norms(tiny * 0, 3).any()
 
 
-@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "c8"])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "c8", "i1", "i8", "u1", "?"])
 def test_largest_magnitudes_are_found_element_by_element_or_not(dtype: str) -> None:
-    a = np.random.default_rng(0).standard_normal((1, 9, 8, 3, 3)).astype(dtype)
+    a = (3 * abs(np.random.default_rng(0).standard_normal((1, 9, 8, 3, 3)))).astype(dtype)
+    if a.dtype.kind in "fc":
+        a *= np.array([1, -1, 1], dtype)
+    if a.dtype.kind == "i":  # whose magnitude the dtype does not have
+        a[0, 1, 2, 0, 1] = np.iinfo(a.dtype).min
     for some in (a, a[:, ::-2], a.swapaxes(1, 2), a[:, :2, :2]):
         parts = (some.real, some.imag) if some.dtype.kind == "c" else (some,)
         for first in (1, 3):
-            largest = sum(abs(p).max(axis=tuple(range(first, 5))).astype("f8") for p in parts)
+            largest = sum(abs(p.astype("f8")).max(axis=tuple(range(first, 5))) for p in parts)
             np.testing.assert_array_equal(trust._largest(some, first), largest)
 
 
@@ -218,3 +227,39 @@ def test_what_the_result_holds_is_summed_at_a_few_outputs(options: dict[str, Any
     held = list(trust._held(problem, seen, 0, problem.view_kernel(w)[0, 1]))
     assert len(held) == 9
     assert all(np.isclose(sums, one, rtol=1e-12).any() for one in held)
+
+
+@pytest.mark.parametrize("algorithm", TRANSFORMING)
+@pytest.mark.parametrize("dtype", ["i2", "i4", "?"])
+def test_the_smallest_integer_is_as_heavy_as_it_is(algorithm: str, dtype: str) -> None:
+    x, w = np.ones((1, 4, 20, 20), dtype), np.zeros((4, 4, 3, 3))
+    if dtype != "?":
+        x[..., 0, :] = x[..., -1, :] = np.iinfo(dtype).min  # met by zeros only
+    w[:, :, 1, 1] = np.random.default_rng(0).standard_normal((4, 4))
+    exact = npconv.conv(x.astype("f8"), w, algorithm="naive")
+    error = abs(npconv.conv(x, w, algorithm=algorithm) - exact).max()
+    assert error <= 1e-11
+
+
+@pytest.mark.parametrize("direction", ["forward", "kernel_grad"])
+@pytest.mark.parametrize("algorithm", TRANSFORMING)
+@pytest.mark.parametrize(
+    ("dtype", "heavy", "ordinary"), [("f4", 1e-23, 1e-30), ("f8", 1e-163, 1e-185)]
+)
+@pytest.mark.parametrize("images", [1, 2])
+def test_what_is_heavy_is_seen_where_its_square_underflows(
+    algorithm: str, direction: str, dtype: str, heavy: float, ordinary: float, images: int
+) -> None:
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((images, 2, 40, 40)) * ordinary, np.zeros((2, 2, 3, 3))
+    x[:, :, 0] = x[:, :, -1] = heavy
+    w[..., 1, 1] = rng.standard_normal((2, 2))
+    dy = rng.standard_normal((images, 2, 40, 40))
+    dy[:, :, :3] = dy[:, :, -3:] = 0
+    padding = 1 if direction == "kernel_grad" else 0
+    if direction == "kernel_grad" and images > 1:  # an image that is large where dy is not
+        x[1], dy[1] = 1, 0
+    if direction == "forward":
+        dy = dy[..., 1:-1, 1:-1]
+    data = x.astype(dtype), w.astype(dtype), dy.astype(dtype)
+    assert_within_bound(direction, data, algorithm, padding=padding)

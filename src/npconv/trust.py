@@ -37,9 +37,9 @@ ALLOWED = 2.0
 ALLOWED_IN_KERNEL_GRAD = 8.0
 # Up to so many elements are compared one by one, over all channels at once.
 FEW = 32
-# Where a sum of squares of floats is larger, those that underflowed are nothing beside it. And
-# from so many in a row on, BLAS sums them faster than `einsum` turns them into float64.
-TINY, ROW = 2.0**-90, 16
+# Where a sum of squares of floats is larger, those that underflowed are nothing beside it; and
+# where the root of one of float64's is. Of more numbers a sum in float32 would be too coarse.
+TINY, SMALL, MANY = 2.0**-90, 2.0**-450, 2**20
 
 
 def weights(choice: Choice, w: Array) -> Array:
@@ -249,6 +249,8 @@ def _spread(count: int, most: int) -> list[int]:
 
 
 def _magnitudes(a: Array) -> Array:
+    # The smallest integer has no magnitude of its own dtype.
+    a = a.astype(np.float64) if a.dtype.kind in "biu" else a
     magnitudes: Array = np.abs(a).astype(np.float64, copy=False)
     return magnitudes
 
@@ -256,16 +258,16 @@ def _magnitudes(a: Array) -> Array:
 def _largest(a: Array, first: int) -> Array:
     """Bound ``|a|`` over the axes from ``first`` on, without a copy of it."""
     parts = (a.real, a.imag) if a.dtype.kind == "c" else (a,)
-    largest = [_largest_of_reals(part, first) for part in parts]
-    total: Array = np.add.reduce(largest, axis=0, dtype=np.float64)
+    total: Array = np.add.reduce([_largest_of_reals(part, first) for part in parts], axis=0)
     return total
 
 
 def _largest_of_reals(a: Array, first: int) -> Array:
     """Do this element by element where NumPy would begin too often."""
     few, over = a.shape[first:], tuple(range(first, a.ndim))
-    if not 0 < math.prod(few) <= FEW < math.prod(a.shape[:first]):
-        extremes: Array = np.maximum(a.max(axis=over), -a.min(axis=over))
+    if a.dtype.kind in "biu" or not 0 < math.prod(few) <= FEW < math.prod(a.shape[:first]):
+        highest, lowest = (which(a, axis=over).astype(np.float64) for which in (np.max, np.min))
+        extremes: Array = np.maximum(highest, -lowest)
         return extremes
     every: tuple[Any, ...]
     here, *others = ((..., *at) for at in np.ndindex(few))
@@ -273,21 +275,28 @@ def _largest_of_reals(a: Array, first: int) -> Array:
     one = np.empty_like(found)
     for every in others:
         np.maximum(found, np.abs(a[every], out=one), out=found)
-    return found
+    return found.astype(np.float64)
 
 
 def _norms(a: Array, first: int) -> Array:
-    """Give the Euclidean norms over the axes from ``first`` on, without a copy of ``a``."""
+    """Bound the Euclidean norms over the axes from ``first`` on, without a copy of ``a``.
+
+    They are exact but for rounding, and where squares of float64 would underflow.
+    """
     parts = (a.real, a.imag) if a.dtype.kind == "c" else (a,)
     norms: Array = np.sqrt(sum(_squares(part, first) for part in parts))
+    if a.dtype.char in "dD" and (norms < SMALL).any():
+        most = _largest(a, first) * math.sqrt(math.prod(a.shape[first:]))
+        norms = np.where(norms < SMALL, most, norms)
     return norms
 
 
 def _squares(a: Array, first: int) -> Array:
-    """Sum squares in float64; rows of floats by BLAS, if none of these sums is in doubt."""
-    if a.dtype.char == "f" and a.shape[-1] >= ROW:
-        within = tuple(range(first, a.ndim - 1))
-        total: Array = np.vecdot(a, a).sum(axis=within, dtype=np.float64)
+    """Sum squares in float64; of floats in one piece by BLAS, if no sum is in doubt."""
+    count, flags = math.prod(a.shape[first:]), a.flags
+    if a.dtype == np.float32 and flags.c_contiguous and flags.aligned and count <= MANY:
+        rows = a.reshape(*a.shape[:first], count)
+        total: Array = np.vecdot(rows, rows).astype(np.float64)
         if ((total > TINY) & (total < np.inf)).all():
             return total
     axes = list(range(a.ndim))

@@ -59,8 +59,8 @@ def _mend_images(
         return
     in_doubt = range(choice.problem.N) if flags is None else np.flatnonzero(flags)
     if len(in_doubt):
-        kernel, weights = _kernel_and_weights(choice, w)
         with held_for(choice.problem.products):
+            kernel, weights = _kernel_and_weights(choice, w)
             for n in map(int, in_doubt):
                 image, y = choice.problem.image(n, operand), choice.problem.image(n, out)
                 if not trust.trusts_image(choice, image, kernel, weights, y):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from npconv.arrays import check_shape
-from npconv.compiled.optimizers import descend
+from npconv.compiled.elementwise import descend
 from npconv.errors import DTypeError, StateError
 from npconv.nn.layer import Layer
 from npconv.options import real_number

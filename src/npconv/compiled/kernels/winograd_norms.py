@@ -27,6 +27,8 @@ from npconv.compiled.winograd_words import CHECK
 
 # A little less than what `npconv.trust` allows: the rest is for roundings of these sums.
 ALLOWED = 7.6
+# What a sum of squares counts as at least: of smaller ones, squares may have underflowed.
+LEAST = {"float32": 2.0**-90, "float64": 2.0**-900}
 
 
 def products(lanes: Lanes, dtype: str) -> Any:
@@ -100,7 +102,7 @@ def _most(block: int, group: int, inputs: int, count: int) -> Any:
 
 def gradient(dtype: str) -> Callable[..., None]:
     """Make the check of one group, behind the sums of squares of `winograd_watch`."""
-    met, closer = _met_somewhere(dtype), _closer(dtype)
+    met, closer, least = _met_somewhere(dtype), _closer(dtype), LEAST[dtype]
 
     def check(block: int, part: int, worker: int) -> None:
         """Compare the largest norms with what one element holds; those of images, if need be."""
@@ -112,7 +114,9 @@ def gradient(dtype: str) -> Callable[..., None]:
         x, dy = get_int(block, FIRST), get_int(block, SECOND)
         x += get_int(block, CHECK.x_at) + part * get_int(block, CHECK.x_group)
         dy += get_int(block, CHECK.y_at) + part * get_int(block, CHECK.y_group)
-        needed = sqrt(of_x * of_dy)
+        of_x = least if of_x < least else of_x
+        of_dy = least if of_dy < least else of_dy
+        needed = sqrt(of_x) * sqrt(of_dy)
         held = needed < inf and met(block, x, dy, c, k, needed)
         if needed < inf and not held and get_int(block, CHECK.closer):
             c, k, needed = closer(block, part, x, dy)
@@ -124,7 +128,7 @@ def gradient(dtype: str) -> Callable[..., None]:
 
 
 def _closer(dtype: str) -> Any:
-    add = products(Lanes(dtype), dtype)
+    add, least = products(Lanes(dtype), dtype), LEAST[dtype]
 
     @helper
     def norm(row: int, rows: int, of_row: int, of_pixel: int, width: int) -> Any:
@@ -132,7 +136,7 @@ def _closer(dtype: str) -> Any:
         for _ in range(rows):
             total += add(row, of_pixel, row, of_pixel, width)
             row += of_row
-        return sqrt(total)
+        return sqrt(least if total < least else total)
 
     @helper
     def closer(block: int, group: int, x: int, dy: int) -> Any:
