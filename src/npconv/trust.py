@@ -209,8 +209,10 @@ def _kernel_grad_keeps_bound(
     most = np.zeros((problem.G, problem.K, problem.C))
     for some, dy in batches:
         boxes = pieces(read) if some.mode != "zeros" else [tuple(slice(*r) for r in read)]
-        squares = sum(_norms(some.read(box), 3) ** 2 for box in boxes)
-        most += np.einsum("ngk,ngc->gkc", _norms(dy, 3), np.sqrt(squares))
+        of_x = np.zeros(some.array.shape[:3])
+        for box in boxes:
+            of_x = np.hypot(of_x, _norms(some.read(box), 3))
+        most += np.einsum("ngk,ngc->gkc", _norms(dy, 3), of_x)
     g, k, c = (int(i) for i in np.unravel_index(most.argmax(), most.shape))
     needed = most[g, k, c] / ALLOWED_IN_KERNEL_GRAD
     if needed == 0 or needed <= _largest(dw, 0):
