@@ -287,7 +287,7 @@ def _norms(a: Array, first: int) -> Array:
     """
     parts = (a.real, a.imag) if a.dtype.kind == "c" else (a,)
     norms: Array = np.sqrt(sum(_squares(part, first) for part in parts))
-    if a.dtype.char in "dD" and (norms < SMALL).any():
+    if a.size and a.dtype.char in "dD" and (norms < SMALL).any():
         most = _largest(a, first) * math.sqrt(math.prod(a.shape[first:]))
         norms = np.where(norms < SMALL, most, norms)
     return norms
