@@ -353,3 +353,12 @@ def test_windows_over_nothing_but_padding() -> None:
     y, where = npconv.max_pool_with_indices(x, (1, 2), dilation=(1, 3), padding=[(0, 0), (2, 2)])
     np.testing.assert_array_equal(y, np.full((1, 1, 1, 1), -np.inf))
     np.testing.assert_array_equal(where, np.full((1, 1, 1, 1), -1))
+
+
+def test_a_single_winner_of_a_row_keeps_its_place() -> None:
+    x = np.array([[[[2.0, 3, 3, 0, 3]]]])
+    options: dict[str, Any] = {"dilation": [1, 2], "padding": [(0, 1), (0, 0)]}
+    _, where = pooling.max_pool_with_indices(x, [2, 3], 1, **options)
+    assert where.ravel().tolist() == [2]
+    dx = pooling.max_pool_backward([[[[-7.0]]]], x, [2, 3], 1, **options)
+    assert dx.ravel().tolist() == [0, 0, -7, 0, 0]

@@ -239,7 +239,7 @@ def _winners_among(
     arithmetic here: their branches follow the data.
     """
     best, winner = np.full(shape, _lowest(x.dtype), x.dtype), np.zeros(shape, inner.dtype)
-    all_same = inner.size == 1
+    all_same = inner.shape != x.shape  # not winners of another axis, of which there may be one
     for more, outputs, inputs in seen:
         # One strided pass to gather; all that follows then runs over contiguous memory.
         candidate = np.ascontiguousarray(x[inputs])
