@@ -30,7 +30,7 @@ Index: TypeAlias = tuple[Any, ...]
 
 # What a band and all that is computed with it may take: what a core has of the caches that it
 # shares with others. In a third of it, which a core has for itself, bands of many small images or
-# groups would take up to twice as long: each is a few calls, and in threads each of these waits
+# groups would take half as long again: each is a few calls, and in threads each of these waits
 # for its turn at the interpreter.
 BAND_BYTES = 3 * 2**20
 

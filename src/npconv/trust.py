@@ -104,7 +104,7 @@ def trusts_kernel_grad(choice: Choice, dy: Array, x: Array, dw: Array) -> bool:
 
 def _finite(numbers: Numbers, array: Array) -> bool:
     """Whether nothing is NaN or Inf; no also where a sum overflows, which costs time only."""
-    # None of these needs an array of answers beside the array. BLAS sums squares in a third of
+    # None of these needs an array of answers beside the array. BLAS sums squares in half of
     # the time of extremes, and these take a third of that of a sum.
     if array.dtype.char in "fd" and array.flags.c_contiguous and np.isfinite(np.vdot(array, array)):
         return True
