@@ -336,6 +336,17 @@ def test_importing_npconv_does_not_import_numba() -> None:
     assert run.stdout.split() == ["False", "False"]
 
 
+def test_calls_do_not_import_masked_arrays() -> None:
+    code = (
+        "import sys, numpy as np, npconv\n"
+        "npconv.conv([[[1.0, 2.0]]], np.ones((1, 1, 1)), out=np.empty((1, 1, 2)))\n"
+        "npconv.numerical_gradient(lambda: 0.0, np.ones(2))\n"
+        "print('numpy.ma' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["False"]
+
+
 def test_a_held_plan_takes_a_bias_forward_only() -> None:
     rng = np.random.default_rng(0)
     x, w, b = (rng.standard_normal(shape).astype("f4") for shape in ((2, 4, 9, 9), (4, 4, 3, 3), 4))

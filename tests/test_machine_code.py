@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -137,7 +138,7 @@ def test_both_kinds_of_a_function_that_is_called_are_there(
     monkeypatch.setenv("NPCONV_CACHE", str(tmp_path))
     for name, empty in (("_loaded", {}), ("_compiled", [])):  # of this process: as they were
         monkeypatch.setattr(machine_code, name, empty)
-    run = machine_code.function(machine_code.address_of("both"), 1)
+    run = machine_code.function(machine_code.address_of("both"), ctypes.c_int64)
     words, ignored = np.array([21, 0]), np.zeros(2, np.int64)
     run(ignored.ctypes.data, ignored.ctypes.data + 8, words.ctypes.data)
     assert words[0] == 42

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from numbers import Rational  # Python's ints and Fractions, without importing fractions
 from typing import Any
@@ -27,7 +28,7 @@ def as_array(name: str, value: Any) -> Array:
     """
     if type(value) is np.ndarray and value.dtype.kind in "buifc":
         return value  # as most are
-    if isinstance(value, np.ma.MaskedArray):
+    if is_masked(value):
         raise DTypeError(f"{name} must not be a masked array; fill it first, with {name}.filled()")
     if isinstance(value, np.ndarray):
         array: Array = np.asarray(value)
@@ -45,6 +46,14 @@ def as_array(name: str, value: Any) -> Array:
     if array.dtype.hasobject:
         _check_objects(name, array)
     return array
+
+
+def is_masked(value: Any) -> bool:
+    """Whether it is a masked array; there is none before NumPy has imported what makes them.
+
+    That takes longer than most calls, and NumPy leaves it until they are first named.
+    """
+    return "numpy.ma" in sys.modules and isinstance(value, np.ma.MaskedArray)
 
 
 def _check_objects(name: str, array: Array) -> None:
@@ -73,7 +82,7 @@ def _check_elements(name: str, value: Sequence[Any], levels: int) -> None:
     for element in value:
         if isinstance(element, list | tuple):
             _check_elements(name, element, levels - 1)
-        elif isinstance(element, np.ma.MaskedArray) or not isinstance(element, ELEMENTS):
+        elif is_masked(element) or not isinstance(element, ELEMENTS):
             raise DTypeError(
                 f"{name} must be made of numbers, but there is a {type(element).__qualname__} in it"
             )
@@ -92,14 +101,14 @@ def wrong_shape(name: str, found: tuple[int, ...], shape: tuple[int, ...], why: 
 
 def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], *operands: Array) -> None:
     """Check that a caller's array can take the result without touching anything else."""
-    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+    if not isinstance(out, np.ndarray) or is_masked(out):
         raise DTypeError(f"out must be a NumPy array, but it is of type {type(out).__qualname__}")
     if out.dtype != dtype:
         raise DTypeError(f"out must have the result's dtype {dtype}, but out.dtype={out.dtype}")
     check_shape("out", out, shape, "the result's")
     if not out.flags.writeable:
         raise UnsupportedError("out must be writable, but it is read-only")
-    if _may_overlap_itself(out):
+    if not out.flags.c_contiguous and _may_overlap_itself(out):
         raise UnsupportedError(
             f"out must not overlap itself, but out.strides={out.strides} for out.shape={out.shape}"
         )

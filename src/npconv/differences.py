@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from npconv.arrays import is_masked
 from npconv.errors import DTypeError, UnsupportedError
-from npconv.options import (
-    finite_number,
-)
+from npconv.options import finite_number
 from npconv.problem import Array
 
 
@@ -46,7 +45,7 @@ def numerical_gradient(f: Callable[[], Any], x: Array, h: float = 1e-5) -> Array
     >>> npconv.numerical_gradient(lambda: np.sum(x**2), x).round(6)
     array([2., 4., 6.])
     """
-    if not isinstance(x, np.ndarray) or isinstance(x, np.ma.MaskedArray):
+    if not isinstance(x, np.ndarray) or is_masked(x):
         raise DTypeError(f"x must be a NumPy array, but it is of type {type(x).__qualname__}")
     if x.dtype.kind != "f" or not x.flags.writeable:
         kind = "read-only" if x.dtype.kind == "f" else x.dtype

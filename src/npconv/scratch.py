@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -48,7 +46,7 @@ class Scratch:
             self._buffers.pop(role, None)  # let go before growing, not after
             del buffer
             buffer = self._buffers[role] = np.empty(nbytes, np.uint8)
-        return buffer[:nbytes].view(dtype).reshape(shape)
+        return np.ndarray(shape, dtype, buffer)
 
 
 # What is kept between calls, at most, in all.
@@ -56,8 +54,7 @@ KEPT_BYTES = 16 * 2**20
 _shelf: list[Scratch] = []
 
 
-@contextmanager
-def lent(number: int, needed: int, limit: int, *, shared_by: int = 1) -> Iterator[list[Scratch]]:
+class lent:
     """Lend working arrays for a call, of earlier ones if they fit: for ``number`` threads.
 
     Each of them may have ``shared_by`` threads of its own.
@@ -65,19 +62,28 @@ def lent(number: int, needed: int, limit: int, *, shared_by: int = 1) -> Iterato
     The call will take ``needed`` bytes. Where these and what is kept might pass ``limit``,
     nothing is. Lists are changed in one step, so that calls in many threads may do this.
     """
-    if needed + KEPT_BYTES > limit:
-        _shelf.clear()
-    scratches = []
-    for _ in range(number):
-        try:
-            scratches.append(_shelf.pop())
-        except IndexError:
-            scratches.append(Scratch())
-        scratches[-1].threads = shared_by
-    yield scratches  # after an error they are let go
-    if needed + KEPT_BYTES <= limit:
-        room = KEPT_BYTES - sum(scratch.nbytes for scratch in _shelf.copy())
-        for scratch in scratches:
-            room -= scratch.nbytes
-            if room >= 0:
-                _shelf.append(scratch)
+
+    def __init__(self, number: int, needed: int, limit: int, *, shared_by: int = 1) -> None:
+        self._keeps = needed + KEPT_BYTES <= limit
+        self._scratches: list[Scratch] = []
+        if not self._keeps:
+            _shelf.clear()
+        for _ in range(number):
+            try:
+                self._scratches.append(_shelf.pop())
+            except IndexError:
+                self._scratches.append(Scratch())
+            self._scratches[-1].threads = shared_by
+
+    def __enter__(self) -> list[Scratch]:
+        """Lend them."""
+        return self._scratches
+
+    def __exit__(self, error: object, *_: object) -> None:
+        """Keep them for the next call; after an error they are let go."""
+        if self._keeps and error is None:
+            room = KEPT_BYTES - sum(scratch.nbytes for scratch in _shelf.copy())
+            for scratch in self._scratches:
+                room -= scratch.nbytes
+                if room >= 0:
+                    _shelf.append(scratch)

@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import product
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from npconv.windows import kept
 # Positions whose tiles are transformed by one product: with fewer, BLAS lays out more than it
 # multiplies, with more it multiplies with more zeros.
 STRIP = 18
+FEW = 64  # strips that are remembered for the next chunk
 
 
 class Tiling(NamedTuple):
@@ -129,13 +130,25 @@ def _band(matrix: Matrix, m: int, tiles: int, places: tuple[int, int], dtype: DT
     return band
 
 
-def _bands(
-    matrix: Matrix, tiling: Tiling, low: int, size: int, dtype: DType
-) -> Iterator[tuple[slice, slice, Array]]:
-    """Walk over strips: their elements, their positions, and the matrix between the two.
+# A strip: its elements, its positions, and the matrix between the two.
+Strip: TypeAlias = tuple[slice, slice, Array]
+
+
+def _bands(matrix: Matrix, tiling: Tiling, low: int, size: int, dtype: DType) -> Iterator[Strip]:
+    """Walk over strips; a few are remembered.
 
     Tiles begin ``low`` positions before the ``size`` that there are.
     """
+    return iter(_few(matrix, tiling, low, size, dtype) or _walk(matrix, tiling, low, size, dtype))
+
+
+@lru_cache(maxsize=64)
+def _few(matrix: Matrix, tiling: Tiling, low: int, size: int, dtype: DType) -> tuple[Strip, ...]:
+    few = tiling.number <= FEW * tiles_a_strip(tiling)
+    return tuple(_walk(matrix, tiling, low, size, dtype)) if few else ()
+
+
+def _walk(matrix: Matrix, tiling: Tiling, low: int, size: int, dtype: DType) -> Iterator[Strip]:
     e, m, number, count = len(matrix), tiling.m, tiling.number, tiles_a_strip(tiling)
     for first in range(0, number, count):
         stop = min(first + count, number)
@@ -186,8 +199,10 @@ def forth(matrices: Sequence[Matrix], x: Array, side: Side, role: str, scratch: 
     half = scratch.array("half" if two else role, (n, *lengths, last.number * e, G, C), x.dtype)
     for i, (place, length) in enumerate(zip(there, lengths, strict=True)):
         before = (slice(None), *there[:i])
-        half[(*before, slice(0, place.start))] = 0
-        half[(*before, slice(place.stop, length))] = 0
+        if place.start:
+            half[(*before, slice(0, place.start))] = 0
+        if place.stop < length:
+            half[(*before, slice(place.stop, length))] = 0
     # (n, *outer, G, tiles*e, C) = (tiles*e, size) @ (n, *outer, G, size, C)
     seen, result = x[(slice(None), *here)], half[(slice(None), *there)].swapaxes(-3, -2)
     for elements, positions, band in _bands(matrices[-1], last, low, size, x.dtype):

@@ -82,17 +82,17 @@ class Winograd:
             out[...] = 0 if bias is None else bias.reshape(*bias.shape, *(1,) * problem.rank)
             return
         filters = filters_of(problem, w.shape[: windows(problem)])  # as the kernel was packed
+        outward, t = [f.output for f in filters if f.t > 1], elements(filters)
         for images, chunk in cut_chunks(problem, filters, x.dtype):
             some = x[images]
             V = _transformed_input(chunk, filters, some, scratch)
-            sizes = elements(filters), problem.G, V.shape[-2], problem.K
-            M = room_for_products(*sizes, x.dtype, scratch)
+            M = room_for_products(t, problem.G, V.shape[-2], problem.K, x.dtype, scratch)
             # Image by image, so that none of its bits depend on others.
             # (t, t, G, n, T, K) = (t, t, G, n, T, C) @ (t, t, G, 1, C, K)
             V, by_image = (a.reshape(*a.shape[:-2], len(some), -1, a.shape[-1]) for a in (V, M))
             np.matmul(V, w[..., np.newaxis, :, :], out=by_image)
             y = out[(images, slice(None), slice(None), *chunk.outputs)]
-            back([f.output for f in filters if f.t > 1], M, chunk.written, bias, y, scratch)
+            back(outward, M, chunk.written, bias, y, scratch)
 
     def input_grad(
         self, problem: ConvProblem, dy: Array, w: Array, *, out: Array, scratch: Scratch

@@ -89,6 +89,7 @@ def _gain(result: Matrix, first: Matrix, second: Matrix) -> float:
     return math.sqrt(np.max(np.sum((output * sums) ** 2, axis=1)))
 
 
+@lru_cache
 def transpose(matrix: Matrix) -> Matrix:
     """Exchange rows and columns."""
     return tuple(zip(*matrix, strict=True))

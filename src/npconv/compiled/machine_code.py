@@ -57,11 +57,10 @@ def address_of(module: str, *variant: str) -> int:
     return found
 
 
-def function(address: int, arguments: int) -> Callable[..., int]:
-    """Make a Python function of so many integers; it lets go of the interpreter while it runs."""
+def function(address: int, *arguments: type[Any]) -> Callable[..., int]:
+    """Make a Python function of such arguments; it lets go of the interpreter while it runs."""
     pointers = (ctypes.c_void_p,) * 2
-    kind = ctypes.CFUNCTYPE(ctypes.c_int32, *pointers, *(ctypes.c_int64,) * arguments)
-    return kind(address)
+    return ctypes.CFUNCTYPE(ctypes.c_int32, *pointers, *arguments)(address)
 
 
 def report() -> dict[str, Any]:

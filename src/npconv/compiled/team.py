@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
+import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,6 +26,8 @@ from npconv.processors import bind, here_and_others
 AWAKE_SECONDS = 2e-3
 MOST_WORKERS = 64
 _WORD, _STOP, _DATA, _ASLEEP = 8, 56, 64, 72  # see `npconv.compiled.kernels.team`
+# Twelve integers in one string of bytes: as arguments, each would take as long as all of these.
+_order = struct.Struct("12q").pack
 
 
 @cache
@@ -52,8 +55,8 @@ class Team:
         ignored = self._ignored = np.zeros(2, np.int64)
         self._two = ignored.ctypes.data, ignored.ctypes.data + 8
         self._words[_DATA] = data_offset()
-        self._lead = function(address_of("team", "lead"), 12)
-        self._serve = function(address_of("team", "serve"), 3)
+        self._lead = function(address_of("team", "lead"), ctypes.c_char_p)
+        self._serve = function(address_of("team", "serve"), *(ctypes.c_int64,) * 3)
         self._patience = 0
         self._workers: list[tuple[Thread, Lock]] = []
         self._growing = Lock()
@@ -72,11 +75,12 @@ class Team:
             threads = min(threads, parts, MOST_WORKERS + 1)
             self._wake(threads - 1)
         first, second = self._two
-        self._lead(
-            first, second, self._memory, kernel, constants, count, parts, threads,
+        order = _order(
+            self._memory, kernel, constants, count, parts, threads,
             id(a) if a is not None else 0, id(b) if b is not None else 0,
             id(c) if c is not None else 0, id(d) if d is not None else 0, e, f,
         )  # fmt: skip
+        self._lead(first, second, order)
 
     def _wake(self, count: int) -> None:
         if len(self._workers) < count:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from npconv.compiled.blocks import CALL_WORDS, MOST_WORDS
+from npconv.compiled.blocks import CALL_WORDS, MOST_WORDS, SCRATCH
 from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.memory import (
     add_shared,
@@ -31,6 +31,9 @@ from npconv.compiled.kernels.memory import (
 # object the address of its numbers stands.
 WORK, DONE, KERNEL, BLOCK, PARTS, THREADS, LOCK, STOP, DATA, ASLEEP = range(0, 80, 8)
 LEFT = 0xFFFFFFFF
+# An order is the address of this memory, a kernel's, its constants' and how many they are, the
+# parts and the threads; then what the call brings, first so many array objects.
+ORDER_WORDS, ARRAYS = 6, SCRATCH
 PATIENCE = 2000  # how often the leader looks before it gives way
 LOOKS = 256  # and how often a worker that has nothing to do
 
@@ -54,22 +57,18 @@ def _lead() -> Callable[..., None]:
     block_on_stack = stack_words(MOST_WORDS)
     claim: Any = helper(_claim)
 
-    def lead(
-        memory: int, kernel: int, constants: int, count: int, parts: int, threads: int,
-        a: int, b: int, c: int, d: int, e: int, f: int,
-    ) -> None:  # fmt: skip
+    def lead(order: int) -> None:
         """Run all parts of a kernel, with whoever of the team is awake.
 
-        The kernel's block of arguments is what the call brings (``a`` to ``d`` are array
-        objects, or 0), then the constants.
+        The kernel's block of arguments is what the call brings (first array objects, or 0), then
+        the constants.
         """
+        memory, kernel, constants = get_int(order, 0), get_int(order, 1), get_int(order, 2)
+        count, parts, threads = get_int(order, 3), get_int(order, 4), get_int(order, 5)
         block, data = block_on_stack(), get_int(memory, DATA)
-        put_int(block, 0, get_int(a + data, 0) if a else 0)
-        put_int(block, 1, get_int(b + data, 0) if b else 0)
-        put_int(block, 2, get_int(c + data, 0) if c else 0)
-        put_int(block, 3, get_int(d + data, 0) if d else 0)
-        put_int(block, 4, e)
-        put_int(block, 5, f)
+        for i in range(CALL_WORDS):
+            brought = get_int(order, ORDER_WORDS + i)
+            put_int(block, i, get_int(brought + data, 0) if i < ARRAYS and brought else brought)
         for i in range(count):
             put_int(block, CALL_WORDS + i, get_int(constants, i))
         if threads == 1 or parts == 1 or not swap_shared(memory, LOCK, 0, 1):
