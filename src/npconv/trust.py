@@ -259,17 +259,17 @@ def _magnitudes(a: Array) -> Array:
 
 def _largest(a: Array, first: int) -> Array:
     """Bound ``|a|`` over the axes from ``first`` on, without a copy of it."""
-    parts = (a.real, a.imag) if a.dtype.kind == "c" else (a,)
-    total: Array = np.add.reduce([_largest_of_reals(part, first) for part in parts], axis=0)
-    return total
+    if a.dtype.kind == "c":
+        return _largest_of_reals(a.real, first) + _largest_of_reals(a.imag, first)
+    return _largest_of_reals(a, first)
 
 
 def _largest_of_reals(a: Array, first: int) -> Array:
     """Do this element by element where NumPy would begin too often."""
     few, over = a.shape[first:], tuple(range(first, a.ndim))
     if a.dtype.kind in "biu" or not 0 < math.prod(few) <= FEW < math.prod(a.shape[:first]):
-        highest, lowest = (which(a, axis=over).astype(np.float64) for which in (np.max, np.min))
-        extremes: Array = np.maximum(highest, -lowest)
+        highest, lowest = np.maximum.reduce(a, over), np.minimum.reduce(a, over)
+        extremes: Array = np.maximum(highest.astype(np.float64), -lowest.astype(np.float64))
         return extremes
     every: tuple[Any, ...]
     here, *others = ((..., *at) for at in np.ndindex(few))

@@ -43,41 +43,45 @@ def each_image(
     """
     out = np.asarray(out)  # never a subclass of ndarray
     flags = _flags(choice, choice.problem.N)
-    if choice.runs and _whole(choice, choice.runs, operand, w, out, bias, bound, flags):
-        _mend_images(run, choice, operand, w, out, flags)
+    done = choice.runs and _whole(choice, choice.runs, operand, w, out, bias, bound, flags)
+    if done and not _in_doubt(choice, flags):
         return
     with held_for(choice.problem.products):  # once for both: to hold takes as long as to look
-        run(choice, operand, w, out, flags=flags)
-        _mend_images(run, choice, operand, w, out, flags)
+        if not done:
+            run(choice, operand, w, out, flags=flags)
+        if _in_doubt(choice, flags):
+            _mend_images(run, choice, operand, w, out, flags)
+
+
+def _in_doubt(choice: Choice, flags: Array | None) -> bool:
+    """Whether some of a result has to be looked at: what was marked, or all of it."""
+    doubtful = choice.direct and choice.problem.products
+    return bool(doubtful and (flags is None or flags.any()))
 
 
 def _mend_images(
     run: InTiles, choice: Choice, operand: Array, w: Array | Packed, out: Array, flags: Array | None
 ) -> None:
     """Compute images that are not to be trusted again."""
-    if not (choice.direct and choice.problem.products):
-        return
-    in_doubt = range(choice.problem.N) if flags is None else np.flatnonzero(flags)
-    if len(in_doubt):
-        with held_for(choice.problem.products):
-            kernel, weights = _kernel_and_weights(choice, w)
-            for n in map(int, in_doubt):
-                image, y = choice.problem.image(n, operand), choice.problem.image(n, out)
-                if not trust.trusts_image(choice, image, kernel, weights, y):
-                    run(choice.direct, image, kernel, y)
+    kernel, weights = _kernel_and_weights(choice, w)
+    for n in range(choice.problem.N) if flags is None else map(int, np.flatnonzero(flags)):
+        image, y = choice.problem.image(n, operand), choice.problem.image(n, out)
+        if not trust.trusts_image(choice, image, kernel, weights, y):
+            run(choice.direct, image, kernel, y)
 
 
 def all_images(run: InTiles, choice: Choice, dy: Array, x: Array, dw: Array, *, bound: int) -> None:
     """Do the same for the kernel's gradient, which is one sum over all images."""
     runs, flags, total = choice.runs, _flags(choice, 1), np.asarray(dw)
     whole = runs and _adds_exactly(bound) and runs.take(x, dy, total)
-    if not (runs and whole and runs.of_operands(x, dy, total, flags)):
-        with held_for(choice.problem.products):
+    done = runs and whole and runs.of_operands(x, dy, total, flags)
+    if done and not _in_doubt(choice, flags):
+        return
+    with held_for(choice.problem.products):
+        if not done:
             run(choice, dy, x, dw, flags=flags)
-    if choice.direct and choice.problem.products and (flags is None or flags[0]):
-        with held_for(choice.problem.products):
-            if not trust.trusts_kernel_grad(choice, dy, x, dw):
-                run(choice.direct, dy, x, dw)
+        if _in_doubt(choice, flags) and not trust.trusts_kernel_grad(choice, dy, x, dw):
+            run(choice.direct, dy, x, dw)
 
 
 def _whole(
