@@ -91,7 +91,7 @@ def turned_kernel(problem: ConvProblem, w: Array) -> Array:
     rows = np.empty((problem.G, problem.C, problem.K * problem.taps), w.dtype)
     for taps, place in kernel_parts(problem):
         some = w[(..., *taps)]
-        rows[:, :, place] = some.reshape(problem.G, problem.C, -1)
+        rows[:, :, place].reshape(some.shape)[...] = some  # a view: so it is copied once
     return rows
 
 
