@@ -207,11 +207,10 @@ class Runs:
         if not prepared:
             return False
         lent = _memory.take(prepared.scratch + LINES)
-        doubt = np.zeros(1, np.int64) if prepared.judges else None
-        marks = address(flags if doubt is None else doubt)
-        prepared.run(first, packed, out, bias, lent[1], marks)
+        marks = np.zeros(1, np.int64) if prepared.judges else flags
+        prepared.run(first, packed, out, bias, lent[1], 0 if marks is None else address(marks))
         _memory.give(lent)
-        return doubt is None or not doubt[0]
+        return marks is None or not (prepared.judges and marks[0])
 
     def of_operands(self, x: Array, dy: Array, dw: Array, flags: Array | None = None) -> bool:
         """Run to the kernel's gradient; say whether it could."""

@@ -60,11 +60,12 @@ class Prepared(NamedTuple):
     ) -> None:
         """Run on arrays; ``scratch`` and ``flags`` are addresses."""
         lead = team().run
+        brought = (
+            0 if first is None else id(first), 0 if second is None else id(second),
+            0 if out is None else id(out), 0 if bias is None else id(bias), scratch, flags,
+        )  # fmt: skip
         for kernel, constants, address, parts, _ in self.steps:
-            lead(
-                kernel, address, constants.size, parts, self.threads,
-                first, second, out, bias, scratch, flags,
-            )  # fmt: skip
+            lead(kernel, address, constants.size, parts, self.threads, brought)
 
 
 def step(

@@ -20,7 +20,6 @@ from threading import Lock, Thread
 import numpy as np
 
 from npconv.compiled.machine_code import address_of, function
-from npconv.problem import Array
 from npconv.processors import bind, here_and_others
 
 AWAKE_SECONDS = 2e-3
@@ -63,24 +62,18 @@ class Team:
 
     def run(
         self, kernel: int, constants: int, count: int, parts: int, threads: int,
-        a: Array | None = None, b: Array | None = None, c: Array | None = None,
-        d: Array | None = None, e: int = 0, f: int = 0,
+        brought: tuple[int, ...],
     ) -> None:  # fmt: skip
         """Run all parts of a kernel on up to so many threads, the caller's among them.
 
-        The first words of its block are where four arrays begin, ``e`` and ``f``; the rest
-        are ``count`` constants.
+        The first words of its block are what is ``brought``: where four arrays begin, of which
+        the objects are told, or 0, and two addresses. The rest are ``count`` constants.
         """
         if threads > 1 and parts > 1:
             threads = min(threads, parts, MOST_WORKERS + 1)
             self._wake(threads - 1)
-        first, second = self._two
-        order = _order(
-            self._memory, kernel, constants, count, parts, threads,
-            id(a) if a is not None else 0, id(b) if b is not None else 0,
-            id(c) if c is not None else 0, id(d) if d is not None else 0, e, f,
-        )  # fmt: skip
-        self._lead(first, second, order)
+        order = _order(self._memory, kernel, constants, count, parts, threads, *brought)
+        self._lead(*self._two, order)
 
     def _wake(self, count: int) -> None:
         if len(self._workers) < count:
