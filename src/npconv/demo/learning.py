@@ -13,7 +13,7 @@ from npconv.nn.conv import Conv2d
 from npconv.nn.digits import Digits, train_digits
 from npconv.nn.elementwise import ReLU
 from npconv.nn.evaluate import predict
-from npconv.nn.history import History
+from npconv.nn.record import History
 from npconv.nn.sequential import Sequential
 from npconv.problem import Array
 

@@ -30,7 +30,6 @@ from npconv.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTrans
 from npconv.nn.data import stratified_split
 from npconv.nn.elementwise import Dropout, Flatten, ReLU
 from npconv.nn.evaluate import evaluate, predict
-from npconv.nn.history import Epoch, History
 from npconv.nn.layer import Layer
 from npconv.nn.linear import Linear
 from npconv.nn.losses import Loss, accuracy, mean_squared_error, softmax_cross_entropy
@@ -43,6 +42,7 @@ from npconv.nn.pool import (
     MaxPool2d,
     MaxPool3d,
 )
+from npconv.nn.record import Epoch, History
 from npconv.nn.schedules import CosineSchedule
 from npconv.nn.sequential import Sequential
 from npconv.nn.train import train

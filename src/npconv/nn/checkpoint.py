@@ -18,8 +18,7 @@ import numpy as np
 
 from npconv.errors import FileFormatError
 from npconv.nn.files import check_state, fill_state, read_arrays, write_arrays
-from npconv.nn.history import Epoch, History
-from npconv.nn.record import differences
+from npconv.nn.record import Epoch, History, differences
 from npconv.problem import Array
 
 _FORMAT = "npconv checkpoint 1"

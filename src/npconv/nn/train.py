@@ -15,13 +15,12 @@ from npconv.nn.checkpoint import Checkpoint, Position
 from npconv.nn.data import check_pair, digest
 from npconv.nn.evaluate import LossFunction, Metric, evaluate
 from npconv.nn.files import remove_leftovers
-from npconv.nn.history import Epoch, History
 from npconv.nn.interrupt import HoldInterrupt
 from npconv.nn.layer import Layer
 from npconv.nn.losses import softmax_cross_entropy
 from npconv.nn.optimizers import Adam, Optimizer
 from npconv.nn.progress import Bar, progress_bar
-from npconv.nn.record import describe, environment
+from npconv.nn.record import Epoch, History, describe, environment
 from npconv.nn.schedules import Schedule
 from npconv.options import real_number, whole_number
 from npconv.problem import Array
