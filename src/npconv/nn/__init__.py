@@ -33,7 +33,7 @@ from npconv.nn.evaluate import evaluate, predict
 from npconv.nn.layer import Layer
 from npconv.nn.linear import Linear
 from npconv.nn.losses import Loss, accuracy, mean_squared_error, softmax_cross_entropy
-from npconv.nn.optimizers import SGD, Adam, Optimizer
+from npconv.nn.optimizers import SGD, Adam, CosineSchedule, Optimizer
 from npconv.nn.pool import (
     AvgPool1d,
     AvgPool2d,
@@ -43,7 +43,6 @@ from npconv.nn.pool import (
     MaxPool3d,
 )
 from npconv.nn.record import Epoch, History
-from npconv.nn.schedules import CosineSchedule
 from npconv.nn.sequential import Sequential
 from npconv.nn.train import train
 

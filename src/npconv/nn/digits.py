@@ -18,10 +18,9 @@ from npconv.nn.data import stratified_split
 from npconv.nn.elementwise import Dropout, Flatten, ReLU
 from npconv.nn.linear import Linear
 from npconv.nn.losses import accuracy
-from npconv.nn.optimizers import Adam
+from npconv.nn.optimizers import Adam, CosineSchedule
 from npconv.nn.pool import MaxPool2d
 from npconv.nn.record import History
-from npconv.nn.schedules import CosineSchedule
 from npconv.nn.sequential import Sequential
 from npconv.nn.train import train
 from npconv.problem import Array

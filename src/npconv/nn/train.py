@@ -18,10 +18,9 @@ from npconv.nn.files import remove_leftovers
 from npconv.nn.interrupt import HoldInterrupt
 from npconv.nn.layer import Layer
 from npconv.nn.losses import softmax_cross_entropy
-from npconv.nn.optimizers import Adam, Optimizer
+from npconv.nn.optimizers import Adam, Optimizer, Schedule
 from npconv.nn.progress import Bar, progress_bar
 from npconv.nn.record import Epoch, History, describe, environment
-from npconv.nn.schedules import Schedule
 from npconv.options import real_number, whole_number
 from npconv.problem import Array
 
