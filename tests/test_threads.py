@@ -307,3 +307,26 @@ def test_a_forked_process_computes_too() -> None:
             same = np.array_equal(plan_of("2d", "forward", "f4")(first, second), right)
             os._exit(0 if same else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_working_arrays_are_kept_where_the_limit_leaves_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shelf: list[Scratch] = []
+    monkeypatch.setattr(scratch, "_shelf", shelf)
+    roomy, tight = 2**30, scratch.KEPT_BYTES
+    with scratch.lent(1, 1000, roomy) as [kept]:
+        kept.array("some", (10,), np.float32)
+    assert shelf == [kept]
+    with scratch.lent(1, 1000, roomy) as [again]:
+        assert again is kept
+    with scratch.lent(1, 1000, tight) as [new]:
+        assert new is not kept
+        assert not shelf
+    assert not shelf
+    with scratch.lent(1, 1000, roomy) as [large]:
+        large.array("some", (scratch.KEPT_BYTES + 1,), np.uint8)
+    assert not shelf
+    with pytest.raises(ZeroDivisionError), scratch.lent(1, 1000, roomy):
+        1 / 0  # noqa: B018 - it raises
+    assert not shelf
