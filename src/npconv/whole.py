@@ -208,7 +208,7 @@ class Runs:
             return False
         lent = _memory.take(prepared.scratch + LINES)
         marks = np.zeros(1, np.int64) if prepared.judges else flags
-        prepared.run(first, packed, out, bias, lent[1], 0 if marks is None else address(marks))
+        prepared.run(first, packed, out, bias, lent[1], address(marks))
         _memory.give(lent)
         return marks is None or not (prepared.judges and marks[0])
 
