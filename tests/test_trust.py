@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import npconv
-from npconv import trust
+from npconv import scratch, trust
 from npconv.algorithms import REGISTRY
 from npconv.algorithms.protocol import Transforming
 from npconv.problem import Direction
@@ -264,3 +264,21 @@ def test_what_is_heavy_is_seen_where_its_square_underflows(
         dy = dy[..., 1:-1, 1:-1]
     data = x.astype(dtype), w.astype(dtype), dy.astype(dtype)
     assert_within_bound(direction, data, algorithm, padding=padding)
+
+
+@pytest.mark.parametrize("direction", ["forward", "input_grad", "kernel_grad"])
+def test_what_a_transform_worked_in_is_let_go_before_direct_summation(
+    direction: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf: list[scratch.Scratch] = []
+    monkeypatch.setattr(scratch, "_shelf", shelf)
+    x, w = (1, 8, 20, 20), (8, 8, 3, 3)
+    shapes = (x, x) if direction == "kernel_grad" else (x, w)
+    first, second = (np.ones(shape, np.float32) for shape in shapes)
+    plan = npconv.plan_conv(x, w, direction=direction, padding=1, algorithm="fft")
+    plan(first, second)
+    worked_in = {role for kept in shelf for role in kept._buffers}
+    assert worked_in
+    first[0, 0, 3, 3] = np.nan
+    plan(first, second)
+    assert not worked_in <= {role for kept in shelf for role in kept._buffers}

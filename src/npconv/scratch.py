@@ -54,6 +54,11 @@ KEPT_BYTES = 16 * 2**20
 _shelf: list[Scratch] = []
 
 
+def let_go() -> None:
+    """Keep nothing of earlier calls: what a transform worked in, beside the summation after it."""
+    _shelf.clear()
+
+
 class lent:
     """Lend working arrays for a call, of earlier ones if they fit: for ``number`` threads.
 
@@ -67,7 +72,7 @@ class lent:
         self._keeps = needed + KEPT_BYTES <= limit
         self._scratches: list[Scratch] = []
         if not self._keeps:
-            _shelf.clear()
+            let_go()
         for _ in range(number):
             try:
                 self._scratches.append(_shelf.pop())

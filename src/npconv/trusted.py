@@ -19,6 +19,7 @@ from npconv.operands import Packed, kernel_of
 from npconv.planner import Choice
 from npconv.problem import Array, Direction
 from npconv.products import EXACT
+from npconv.scratch import let_go
 from npconv.whole import Runs
 
 # Runs a choice on its operands, tile by tile: ``(choice, operand, operand, out, flags=)``.
@@ -67,6 +68,7 @@ def _mend_images(
     for n in range(choice.problem.N) if flags is None else map(int, np.flatnonzero(flags)):
         image, y = choice.problem.image(n, operand), choice.problem.image(n, out)
         if not trust.trusts_image(choice, image, kernel, weights, y):
+            let_go()
             run(choice.direct, image, kernel, y)
 
 
@@ -81,6 +83,7 @@ def all_images(run: InTiles, choice: Choice, dy: Array, x: Array, dw: Array, *, 
         if not done:
             run(choice, dy, x, dw, flags=flags)
         if _in_doubt(choice, flags) and not trust.trusts_kernel_grad(choice, dy, x, dw):
+            let_go()
             run(choice.direct, dy, x, dw)
 
 
