@@ -72,6 +72,22 @@ def test_an_edited_callee_is_compiled_anew(tmp_path: Path) -> None:
     assert (before["corner"], after["corner"]) == (108, 8)
 
 
+@pytest.mark.parametrize("place", ["DATA", "ITEMS"])
+def test_another_interpreter_has_a_folder_of_its_own(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Machine code reads objects, which another version may lay out otherwise."""
+    here = machine_code.cache_folder()
+    monkeypatch.setattr(machine_code, place, getattr(machine_code, place) + 8)
+    machine_code._fingerprint.cache_clear()
+    try:
+        assert machine_code.cache_folder() != here
+    finally:
+        monkeypatch.undo()
+        machine_code._fingerprint.cache_clear()
+    assert machine_code.cache_folder() == here
+
+
 def test_a_file_that_is_not_whole_is_made_anew(tmp_path: Path) -> None:
     folder = Path(call(tmp_path)["folder"])
     good = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -139,7 +155,7 @@ def test_both_kinds_of_a_function_that_is_called_are_there(
     for name, empty in (("_loaded", {}), ("_compiled", [])):  # of this process: as they were
         monkeypatch.setattr(machine_code, name, empty)
     run = machine_code.function(machine_code.address_of("both"), ctypes.c_int64)
-    words, ignored = np.array([21, 0]), np.zeros(2, np.int64)
-    run(ignored.ctypes.data, ignored.ctypes.data + 8, words.ctypes.data)
+    words = np.array([21, 0])
+    run(words.ctypes.data)
     assert words[0] == 42
     assert words.view(np.float64)[1] == 1.5

@@ -28,7 +28,7 @@ def bits(threads: int) -> bytes:
 
 
 def asleep(worker: int) -> bool:
-    return bool(team()._words[_ASLEEP + _WORD * worker])
+    return bool(team().words[_ASLEEP + _WORD * worker])
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -64,7 +64,7 @@ def test_a_worker_is_woken_elsewhere_and_may_go_anywhere(
     until(lambda: all(asleep(i) for i in range(1, 8)))
     monkeypatch.setattr("npconv.compiled.team.here_and_others", lambda: (0, usable[1:]))
     monkeypatch.setattr("npconv.compiled.team.bind", lambda _, where: bound.append(list(where)))
-    team()._wake(helping)
+    team().wake(helping)
     elsewhere = [[i] for i in usable[1:]] if count == helping + 1 else [usable[1:]] * helping
     assert bound[::2] == elsewhere
     assert bound[1::2] == [usable if count > 1 else []] * helping
@@ -79,6 +79,18 @@ def test_parts_report_what_they_find_wherever_they_are() -> None:
                 numbers[place] = value
                 assert not is_finite(numbers, 3)
             numbers[place] = 1
+
+
+def test_what_a_call_brings_is_let_go() -> None:
+    """Machine code is handed the arrays themselves, and holds none of them."""
+    plan = npconv.plan_conv(X, W, padding=1, algorithm="direct")
+    packed, out = plan.pack(KERNEL), np.empty(npconv.conv_output_shape(X, W, padding=1), "f4")
+    assert packed.whole is not None
+    held = IMAGES, packed.whole, out
+    before = [sys.getrefcount(array) for array in held]
+    for _ in range(10):
+        plan(IMAGES, packed, out=out)
+    assert [sys.getrefcount(array) for array in held] == before
 
 
 def test_callers_do_not_wait_for_each_other() -> None:

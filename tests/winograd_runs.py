@@ -12,7 +12,7 @@ import pytest
 import npconv
 from npconv.algorithms.winograd_fused import WinogradFused
 from npconv.compiled import winograd, winograd_gradient, winograd_steps
-from npconv.compiled.prepared import address, strides_of
+from npconv.compiled.prepared import Prepared, address, strides_of
 from npconv.problem import ConvProblem, Direction
 from oracle import Array
 
@@ -59,8 +59,8 @@ def run_and_keep(
     assert made is not None
     scratch = np.full(made.scratch + 128, 0xFF, np.uint8)  # NaN, before anything is written
     scratch = scratch[-address(scratch) % 128 :]
-    made = made._replace(threads=min(threads, FEW))
-    made.run(first, second, out, None, address(scratch), address(flags))
+    made = Prepared.of(made.steps, made.scratch, min(threads, FEW), judges=made.judges)
+    made.run(first, second, out, None, scratch, flags)
     return out, flags, scratch
 
 

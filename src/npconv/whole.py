@@ -15,7 +15,7 @@ import numpy as np
 
 from npconv.algorithms.protocol import Algorithm, DType
 from npconv.arrays import check_out
-from npconv.compiled.prepared import Prepared, Strides, address, strides_of
+from npconv.compiled.prepared import Prepared, Strides, from_a_line, strides_of
 from npconv.compiled.registers import SUMS
 from npconv.numbers import Numbers
 from npconv.problem import Array, ConvProblem, Direction
@@ -206,9 +206,9 @@ class Runs:
             prepared = self._prepare(key, *map(strides_of, views), packed.shape)
         if not prepared:
             return False
-        lent = _memory.take(prepared.scratch + LINES)
+        lent = _memory.take(prepared.scratch)
         marks = np.zeros(1, np.int64) if prepared.judges else flags
-        prepared.run(first, packed, out, bias, lent[1], address(marks))
+        prepared.run(first, packed, out, bias, lent, marks)
         _memory.give(lent)
         return marks is None or not (prepared.judges and marks[0])
 
@@ -222,8 +222,8 @@ class Runs:
             prepared = self._prepare(key, *map(strides_of, views))
         if not prepared:
             return False
-        lent = _memory.take(prepared.scratch + LINES)
-        prepared.run(x, dy, dw, None, lent[1], address(flags))
+        lent = _memory.take(prepared.scratch)
+        prepared.run(x, dy, dw, None, lent, flags)
         _memory.give(lent)
         return True
 
@@ -268,24 +268,22 @@ class _Memory:
     """
 
     def __init__(self) -> None:
-        self._kept: list[tuple[Array, int]] = []
+        self._kept: list[Array] = []
 
-    def take(self, count: int) -> tuple[Array, int]:
-        """Lend memory, and say where its first cache line begins."""
+    def take(self, count: int) -> Array:
+        """Lend so many bytes or more, which begin with a cache line."""
         try:
             lent = self._kept.pop()
         except IndexError:
             pass
         else:
-            if lent[0].size >= count:
+            if lent.size >= count:
                 return lent
-        memory = np.empty(count, np.uint8)
-        place = memory.__array_interface__["data"][0]
-        return memory, place + -place % LINES
+        return from_a_line(np.empty(count + LINES, np.uint8))
 
-    def give(self, lent: tuple[Array, int]) -> None:
+    def give(self, lent: Array) -> None:
         """Take memory back, and keep a little of it."""
-        if len(self._kept) < KEPT and lent[0].size <= KEPT_BYTES:
+        if len(self._kept) < KEPT and lent.size <= KEPT_BYTES:
             self._kept.append(lent)
 
 

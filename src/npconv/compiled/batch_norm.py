@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from npconv.compiled.channels import FEW_FOR_TWO, lie_of, threads
-from npconv.compiled.prepared import Prepared, address, step
+from npconv.compiled.prepared import Prepared, step
 from npconv.problem import Array
 
 MEAN, VARIANCE, INVERSE, WEIGHT, BIAS, SUM = range(6)
@@ -31,7 +31,7 @@ def normalised(
     if run is None or not x.flags.aligned:
         return None
     y = np.empty(x.shape, x.dtype)
-    run.run(x, None, y, None, address(rows))
+    run.run(x, None, y, scratch=rows)
     return y
 
 
@@ -45,7 +45,7 @@ def gradient(dy: Array, x: Array, rows: Array, *, rectified: bool = False) -> Ar
     if run is None or dy.dtype != x.dtype or not (x.flags.aligned and dy.flags.aligned):
         return None
     dx = np.empty(x.shape, x.dtype)
-    run.run(x, dy, dx, None, address(rows))
+    run.run(x, dy, dx, scratch=rows)
     return dx
 
 
@@ -68,4 +68,4 @@ def _run(
     told = forms, np.float64(eps).view(np.int64), rectified
     words = (x.N, x.C, x.S, x.n, x.c, dy.n, dy.c, x.C * x.S, x.S, *told)
     one = step(("batch_norm", what, dtype.name), words, x.C)
-    return Prepared((one,), 0, 1 if x.N * x.C * x.S < FEW_FOR_TWO else threads)
+    return Prepared.of((one,), 0, 1 if x.N * x.C * x.S < FEW_FOR_TWO else threads)

@@ -74,7 +74,7 @@ def _sums_of(a: Array, *, together: bool) -> Array | None:
     if run is None or not a.flags.aligned:
         return None
     found = np.empty(run.shape)
-    run.prepared.run(a, None, found, None)
+    run.prepared.run(a, None, found)
     return found
 
 
@@ -94,6 +94,6 @@ def _sums(
     rows = -(-lie.N // chunk)
     many, count = max(1, PART // (chunk * lie.S)), rows * lie.C
     words = (many, count, lie.N, chunk, lie.C, lie.S, lie.n, lie.c)
-    one = step(("channel_sums", dtype.name), words, -(-count // many))
+    one = step(("channels", dtype.name), words, -(-count // many))
     few = lie.N * lie.C * (lie.S + A_ROW) < FEW_FOR_TWO
-    return _Run(Prepared((one,), 0, 1 if few else threads), (rows, lie.C))
+    return _Run(Prepared.of((one,), 0, 1 if few else threads), (rows, lie.C))

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from npconv.compiled import words
+from npconv.compiled import sliding_words as words
 from npconv.compiled.prepared import Prepared, Step, Strides, step
 from npconv.compiled.sliding import MOST_PARTS, PART, Sliding, shape_of, sliding
 from npconv.problem import ConvProblem, Direction
@@ -39,11 +39,11 @@ def prepare(
         found = sliding(problem, False, x_strides, out_strides)
         steps = [each for windows in found for each in _kernel_grad(windows, dtype)]
         room = scratch_bytes(problem, np.dtype(dtype).itemsize)
-        return Prepared(tuple(steps), room, threads)
+        return Prepared.of(steps, room, threads)
     turned = direction is Direction.INPUT_GRAD
     posed = problem.turned if turned else problem
     found = sliding(posed, turned, x_strides, out_strides)
-    return Prepared(tuple(each.step("depthwise", dtype, {}) for each in found), 0, threads)
+    return Prepared.of([each.step("depthwise", dtype, {}) for each in found], 0, threads)
 
 
 def _kernel_grad(windows: Sliding, dtype: str) -> list[Step]:

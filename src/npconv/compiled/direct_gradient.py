@@ -153,7 +153,7 @@ def prepare(
     if how.streams > 1:
         steps.append(partial_sums.add_up(problem, dtype, how.streams, threads * own, w))
     sums = partial_sums.nbytes(problem, itemsize, how.streams)
-    return Prepared(tuple(steps), threads * own + sums, threads)
+    return Prepared.of(steps, threads * own + sums, threads)
 
 
 def workspace(problem: ConvProblem, itemsize: int, threads: int) -> int:

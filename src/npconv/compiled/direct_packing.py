@@ -10,7 +10,7 @@ import numpy as np
 
 from npconv.compiled.direct import layout
 from npconv.compiled.direct_kernel import RawKernel, sources
-from npconv.compiled.prepared import Prepared, Strides, address, is_finite, step
+from npconv.compiled.prepared import Prepared, Strides, is_finite, step
 from npconv.compiled.registers import SUMS, sum_bytes
 from npconv.numbers import DType
 from npconv.problem import Array, ConvProblem
@@ -66,7 +66,7 @@ def packer(
             return None
         packed = np.empty(count, sums)
         doubt = np.zeros(1, np.int64) if looks else None
-        packing.run(kernel, None, packed, None, 0, address(doubt))
+        packing.run(kernel, None, packed, flags=doubt)
         return packed if doubt is None or not doubt[0] else None
 
     return pack
@@ -99,4 +99,4 @@ def prepare_packing(
     ]  # fmt: skip
     parts = problem.G * len(how.pieces) * len(how.blocks)
     one = step(("pack", "rows", dtype), constants, parts, kept=(table, blocks, *kept))
-    return Prepared((one,), 0, threads)
+    return Prepared.of((one,), 0, threads)

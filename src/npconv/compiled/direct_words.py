@@ -69,7 +69,7 @@ def prepare(
     judges = (
         raw is not None and raw.turned and not all(stays_inside(problem, p) for p in how.pieces)
     )
-    return Prepared((one,), how.worker_numbers * itemsize * threads, threads, judges)
+    return Prepared.of((one,), how.worker_numbers * itemsize * threads, threads, judges=judges)
 
 
 def words(
@@ -86,7 +86,8 @@ def words(
         row, tables = _phase_words(how, piece, x if can else None, _spatial(y), packed)
         seen = _terms_seen(problem, how, piece)
         places, *runs = (None, 0, 0) if raw is None else sources(problem, piece.phase, raw)
-        rows.append([*row, address(places), *runs, count, seen.ctypes.data])
+        where = 0 if places is None else address(places)
+        rows.append([*row, where, *runs, count, seen.ctypes.data])
         kept += [*tables, seen] if places is None else [*tables, seen, places]
         packed += how.packed_of(piece)
     table = np.array(rows, np.int64)

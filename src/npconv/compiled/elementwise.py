@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from npconv.compiled.channels import FEW_FOR_TWO, FEW_IN_ALL, PART, threads
-from npconv.compiled.prepared import Prepared, address, step
+from npconv.compiled.prepared import Prepared, step
 from npconv.problem import Array
 
 
@@ -61,7 +61,7 @@ def descend(
     if not (flags.c_contiguous and flags.aligned) or np.may_share_memory(parameter, gradient):
         return False
     told = np.array(numbers)
-    run.run(gradient, average, parameter, second, address(told))
+    run.run(gradient, average, parameter, second, told)
     return True
 
 
@@ -76,7 +76,7 @@ def _result(what: str, first: Array, second: Array | None = None) -> Array | Non
     ):
         return None
     result = np.empty(first.shape, first.dtype)
-    run.run(first, second, result, None)
+    run.run(first, second, result)
     return result
 
 
@@ -90,4 +90,4 @@ def in_chunks(module: str, what: str, count: int, dtype: Any, threads: int) -> P
     if not threads or not count or dtype.char not in "fd" or not dtype.isnative:
         return None
     one = step((module, what, dtype.name), (count, PART), -(-count // PART))
-    return Prepared((one,), 0, threads if count >= FEW_FOR_TWO else 1)
+    return Prepared.of((one,), 0, threads if count >= FEW_FOR_TWO else 1)

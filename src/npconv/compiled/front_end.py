@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, cast
 
-from llvmlite import binding
+from llvmlite import binding, ir
 from numba.core import codegen, cpu, dispatcher, types
 from numba.core.registry import CPUTarget
 from numba.core.target_extension import CPU, dispatcher_registry, jit_registry, target_registry
@@ -30,18 +30,34 @@ def helper(function: Callable[..., Any]) -> Any:
 def lowered(kernel: Callable[..., None], name: str) -> Any:
     """Lower a function of 64-bit integers and all that it calls: a module of LLVM's.
 
-    Its one function that is visible from outside is called ``name``.
+    Its one function that is visible from outside is called ``name``, a plain one of C's.
     """
     arguments = (types.int64,) * kernel.__code__.co_argcount
     entry = helper(kernel)
     entry.compile(arguments)
     result = entry.overloads[arguments]
     module = _linked(result.library)
-    module.get_function(result.fndesc.llvm_func_name).name = name
+    module.link_in(binding.parse_assembly(_plain(name, result.fndesc, entry)))
     for value in (*module.functions, *module.global_variables):
         if not value.is_declaration and value.name != name:
             value.linkage = "internal"  # or it would meet the same name in another file
     return module
+
+
+def _plain(name: str, function: Any, entry: Any) -> str:
+    """Write a function that leaves out what Numba returns and raises: a kernel does neither."""
+    module = ir.Module()
+    convention = entry.targetdescr.target_context.call_conv
+    kind = convention.get_function_type(function.restype, function.argtypes)
+    called = ir.Function(module, kind, function.llvm_func_name)
+    integers = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * len(function.argtypes))
+    plain = ir.Function(module, integers, name)
+    builder = ir.IRBuilder(plain.append_basic_block())
+    ignored = [builder.alloca(pointer.pointee) for pointer in kind.args[:2]]
+    # In one piece, a kernel would be optimised twice.
+    builder.call(called, [*ignored, *plain.args], attrs=("noinline",))
+    builder.ret_void()
+    return str(module)
 
 
 def _linked(library: Any) -> Any:

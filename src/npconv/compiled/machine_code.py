@@ -22,8 +22,9 @@ from threading import RLock
 from typing import Any
 
 from npconv._version import __version__
+from npconv.compiled.blocks import DATA, ITEMS
 
-MAGIC = b"npconv machine code 2\n"
+MAGIC = b"npconv machine code 3\n"
 
 _lock = RLock()
 _loaded: dict[tuple[str, ...], int] = {}
@@ -44,8 +45,7 @@ if hasattr(os, "register_at_fork"):
 def address_of(module: str, *variant: str) -> int:
     """Give the address of a kernel's machine code, compiled if it is not there yet.
 
-    It is a C function ``int32(void *, void *, int64 ...)``; the first two arguments are
-    Numba's, and point to 8 bytes each that nobody reads.
+    It is a C function ``void(int64 ...)``.
     """
     key = (module, *variant)
     found = _loaded.get(key)
@@ -57,10 +57,9 @@ def address_of(module: str, *variant: str) -> int:
     return found
 
 
-def function(address: int, *arguments: type[Any]) -> Callable[..., int]:
+def function(address: int, *arguments: type[Any]) -> Callable[..., None]:
     """Make a Python function of such arguments; it lets go of the interpreter while it runs."""
-    pointers = (ctypes.c_void_p,) * 2
-    return ctypes.CFUNCTYPE(ctypes.c_int32, *pointers, *arguments)(address)
+    return ctypes.CFUNCTYPE(None, *arguments)(address)
 
 
 def report() -> dict[str, Any]:
@@ -100,7 +99,7 @@ def _cache_root() -> Path:
 
 @cache
 def _fingerprint() -> str:
-    """Hash all that machine code depends on: every source, the compilers, the processor."""
+    """Hash all that machine code depends on: sources, compilers, interpreter, processor."""
     from llvmlite import binding
 
     digest = hashlib.sha256()
@@ -110,7 +109,8 @@ def _fingerprint() -> str:
         digest.update(f"{path.relative_to(folder.parent).as_posix()}\n".encode())
         digest.update(path.read_bytes())
     processor = (binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
-    for text in (version("numba"), version("llvmlite"), *processor):
+    told = version("numba"), version("llvmlite"), DATA, ITEMS
+    for text in (*told, *processor):
         digest.update(f"\n{text}".encode())
     return digest.hexdigest()[:20]
 

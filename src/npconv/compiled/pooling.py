@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npconv.axis import Axis
-from npconv.compiled import channels, small_pooling, words
+from npconv.compiled import channels, small_pooling
+from npconv.compiled import sliding_words as words
 from npconv.compiled.blocks import FIRST, OUT, SCRATCH
-from npconv.compiled.prepared import Prepared, Step, Strides, address, lies_in_rows, strides_of
+from npconv.compiled.prepared import Prepared, Step, Strides, lies_in_rows, strides_of
 from npconv.compiled.sliding import Sliding, sliding
 from npconv.memory import new_array
 from npconv.numbers import DType
@@ -110,7 +111,7 @@ def largest_grad(pool: Pool, dy: Array, x: Array) -> Array | None:
             return None
         g, to = np.ascontiguousarray(grads[images]), dx[images]
         run = _won(lie, len(g), g.dtype, strides_of(g), strides_of(to), _threads())
-        run.run(g, None, to, None, address(marks))
+        run.run(g, None, to, scratch=marks)
     return result
 
 
@@ -148,7 +149,7 @@ def mean_grad(pool: Pool, dy: Array, include_pad: bool) -> Array:
         g, to = _rows(grads[n : n + count]), dx[n : n + count]
         share = scratch.array("share", g.shape, g.dtype)
         run = _shares(lie, len(g), g.dtype, *map(strides_of, (g, share, to)), _threads())
-        run.run(g, None, to, None, address(share))
+        run.run(g, None, to, scratch=share)
     return result
 
 
@@ -215,7 +216,7 @@ def _run(
 ) -> None:  # fmt: skip
     lies = x.dtype, strides_of(x), strides_of(y), _threads()
     run = _windows(lie, what, len(x), *lies)
-    run.run(x, second, y, None, 0, address(flags))
+    run.run(x, second, y, flags=flags)
 
 
 # ---- preparation ---------------------------------------------------------------------------
@@ -228,7 +229,7 @@ def _windows(
     problem, start = lie.problem._replace(N=images), -np.inf if what != "mean" else 0.0
     found = sliding(problem, False, x, y, lie.places)
     steps = [_step(each, lie, what, dtype, FIRST, OUT, start) for each in found]
-    return Prepared(tuple(steps), 0, threads)
+    return Prepared.of(steps, 0, threads)
 
 
 @lru_cache(maxsize=256)
@@ -245,7 +246,7 @@ def _shares(
         _step(each, lie, "sum", dtype, SCRATCH, OUT)
         for each in sliding(problem.turned, True, share, dx)
     ]
-    return Prepared(tuple(steps), 0, threads)
+    return Prepared.of(steps, 0, threads)
 
 
 def _step(
@@ -293,7 +294,7 @@ def _won(
             words.OUTER_PLACES: outers.reshape(-1),
         }
         steps.append(each.step("pool_grad", dtype.name, told, padding=nobody))
-    return Prepared(tuple(steps), 0, threads)
+    return Prepared.of(steps, 0, threads)
 
 
 def _new_grad(pool: Pool, dtype: DType) -> tuple[Array, Array]:

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from npconv.compiled.blocks import DATA
 from npconv.compiled.machine_code import address_of
-from npconv.compiled.team import data_offset, team
+from npconv.compiled.team import MOST_WORKERS, team
 from npconv.problem import Array
 from npconv.scratch import LINES, Scratch
 
@@ -32,40 +33,49 @@ class Step(NamedTuple):
 
     kernel: int
     constants: Array
-    address: int
     parts: int
     kept: tuple[Array, ...]  # tables whose addresses are among the constants
 
 
 class Prepared(NamedTuple):
-    """Steps, and the bytes of working memory that all of them share.
+    """Steps, and the bytes of working memory that all of them share, from a cache line on.
 
     ``judges`` says that they find out whether they may serve: then ``flags`` is where a 0
     stands, which becomes 1 if they may not.
     """
 
     steps: tuple[Step, ...]
+    orders: tuple[tuple[Array, int], ...]  # a step's words, and how many help
     scratch: int
-    threads: int
-    judges: bool = False
+    judges: bool
+
+    @classmethod
+    def of(
+        cls, steps: Sequence[Step], scratch: int, threads: int, *, judges: bool = False
+    ) -> Prepared:
+        """Prepare steps for up to so many threads, the caller's among them."""
+        orders = []
+        for each in steps:
+            some = max(1, min(threads, each.parts, MOST_WORKERS + 1))
+            words = (each.kernel, each.parts, some, len(each.constants), *each.constants)
+            orders.append((np.array(words, np.int64), some - 1))
+        return cls(tuple(steps), tuple(orders), scratch, judges)
 
     def run(
         self,
         first: Array | None,
         second: Array | None,
         out: Array | None,
-        bias: Array | None,
-        scratch: int = 0,
-        flags: int = 0,
+        bias: Array | None = None,
+        scratch: Array | None = None,
+        flags: Array | None = None,
     ) -> None:
-        """Run on arrays; ``scratch`` and ``flags`` are addresses."""
-        lead = team().run
-        brought = (
-            0 if first is None else id(first), 0 if second is None else id(second),
-            0 if out is None else id(out), 0 if bias is None else id(bias), scratch, flags,
-        )  # fmt: skip
-        for kernel, constants, address, parts, _ in self.steps:
-            lead(kernel, address, constants.size, parts, self.threads, brought)
+        """Run on arrays; what they are of is the steps' affair."""
+        here, brought = team(), (first, second, out, bias, scratch, flags)
+        for words, helpers in self.orders:
+            if helpers:
+                here.wake(helpers)
+            here.lead((here.words, words, None, brought))
 
 
 def step(
@@ -73,7 +83,7 @@ def step(
 ) -> Step:
     """Prepare a step; ``kernel`` names a module of `npconv.compiled.kernels` and a variant."""
     words = np.array([int(c) for c in constants], np.int64)
-    return Step(address_of(*kernel), words, words.ctypes.data, parts, tuple(kept))
+    return Step(address_of(*kernel), words, parts, tuple(kept))
 
 
 def strides_of(array: Array) -> Strides:
@@ -82,9 +92,14 @@ def strides_of(array: Array) -> Strides:
     return tuple([stride // item for stride in array.strides])
 
 
-def address(array: Array | None) -> int:
-    """Say where an array begins; 0 for None."""
-    return 0 if array is None else _word_at(id(array) + data_offset()).value
+def address(array: Array) -> int:
+    """Say where an array begins."""
+    return _word_at(id(array) + DATA).value
+
+
+def from_a_line(memory: Array) -> Array:
+    """View bytes of memory from their first cache line on."""
+    return memory[-address(memory) % LINES :]
 
 
 @contextmanager
@@ -134,8 +149,7 @@ def run(
 ) -> None:
     """Run on arrays, with working memory from ``scratch``."""
     memory = scratch.array("compiled", (prepared.scratch + LINES,), np.uint8)
-    begin = address(memory)
-    prepared.run(first, second, out, bias, begin + -begin % LINES, address(flags))
+    prepared.run(first, second, out, bias, from_a_line(memory), flags)
 
 
 def is_finite(array: Array, threads: int) -> bool:
@@ -144,7 +158,7 @@ def is_finite(array: Array, threads: int) -> bool:
     if dtype.char not in "fd" or not dtype.isnative or not array.flags.c_contiguous:
         return bool(np.isfinite(array).all())
     doubt = np.zeros(1, np.int64)
-    _looking(dtype, array.size, threads).run(array, None, None, None, 0, address(doubt))
+    _looking(dtype, array.size, threads).run(array, None, None, flags=doubt)
     return not doubt[0]
 
 
@@ -153,4 +167,4 @@ def _looking(dtype: np.dtype[Any], count: int, threads: int) -> Prepared:
     """Prepare to look at so many numbers, and to mark it if one is not finite."""
     parts = -(-count // FINITE_PART)
     one = step(("pack", "finite", dtype.name), (FINITE_PART, count), parts)
-    return Prepared((one,), 0, threads)
+    return Prepared.of((one,), 0, threads)

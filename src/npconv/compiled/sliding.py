@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npconv.axis import Axis
-from npconv.compiled import words
+from npconv.compiled import sliding_words as words
 from npconv.compiled.blocks import CALL_WORDS
 from npconv.compiled.machine_code import address_of
 from npconv.compiled.prepared import Step, Strides
@@ -282,7 +282,7 @@ def with_tables(
     for word, table, place in zip(tables, arrays, places, strict=False):
         memory[word - CALL_WORDS] = memory.ctypes.data + 8 * place
         memory[place:].view(np.uint8)[: table.nbytes] = table.reshape(-1).view(np.uint8)
-    return Step(address_of(*kernel), memory[:count], memory.ctypes.data, parts, ())
+    return Step(address_of(*kernel), memory[:count], parts, ())
 
 
 def is_worth(problem: ConvProblem) -> bool:

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from npconv.compiled.prepared import Prepared, address, step
+from npconv.compiled.prepared import Prepared, step
 from npconv.memory import new_array
 from npconv.numbers import DType
 from npconv.pool_geometry import Index, Pool, positions
@@ -42,7 +42,7 @@ def _serves(pool: Pool) -> bool:
 def largest(pool: Pool, x: Array) -> Array:
     """Take the largest element of every window."""
     y = new_array("the output", pool.output_shape, x.dtype)
-    _run(pool, "max", x.dtype, current_settings().threads).run(x, None, y, None)
+    _run(pool, "max", x.dtype, current_settings().threads).run(x, None, y)
     return y
 
 
@@ -51,7 +51,7 @@ def largest_with_places(pool: Pool, x: Array) -> tuple[Array, Array] | None:
     y = new_array("the output", pool.output_shape, x.dtype)
     places, flags = np.empty(pool.output_shape, np.int64), np.zeros(1, np.int64)
     run = _run(pool, "places", x.dtype, current_settings().threads)
-    run.run(x, places, y, None, 0, address(flags))
+    run.run(x, places, y, flags=flags)
     return None if flags[0] else (y, places)
 
 
@@ -60,7 +60,7 @@ def largest_grad(pool: Pool, dy: Array, x: Array) -> Array | None:
     dx = new_array("the gradient of input", pool.shape, dy.dtype)
     flags = np.zeros(1, np.int64)
     run = _run(pool, "grad", x.dtype, current_settings().threads)
-    run.run(x, dy, dx, None, 0, address(flags))
+    run.run(x, dy, dx, flags=flags)
     return None if flags[0] else dx
 
 
@@ -82,7 +82,7 @@ def _run(pool: Pool, what: str, dtype: DType, threads: int) -> Prepared:
     words = (planes, chunk, together, size, outputs, len(seen), length)
     tables = (table.ctypes.data, starts.ctypes.data)
     one = step(("small_pool", what, dtype.name), (*words, *tables), parts, (table, starts))
-    return Prepared((one,), 0, threads if planes * size >= FEW_FOR_TWO else 1)
+    return Prepared.of((one,), 0, threads if planes * size >= FEW_FOR_TWO else 1)
 
 
 def _seen(pool: Pool) -> list[Array]:

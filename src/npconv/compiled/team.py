@@ -10,11 +10,9 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
-import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
 from threading import Lock, Thread
 
 import numpy as np
@@ -24,24 +22,8 @@ from npconv.processors import bind, here_and_others
 
 AWAKE_SECONDS = 2e-3
 MOST_WORKERS = 64
-_WORD, _STOP, _DATA, _ASLEEP = 8, 56, 64, 72  # see `npconv.compiled.kernels.team`
-# Twelve integers in one string of bytes: as arguments they take up to three times as long.
-_order = struct.Struct("12q").pack
-
-
-@cache
-def data_offset() -> int:
-    """Find where in an array object NumPy keeps the address of its numbers.
-
-    Asking NumPy for it takes a microsecond an array, and there are four in a call. The place
-    is part of NumPy's binary interface; here it is looked up rather than known.
-    """
-    arrays = [np.empty(n, np.uint8) for n in (10, 1000, 100_000)]
-    for offset in range(16, 64, 8):
-        found = [ctypes.c_size_t.from_address(id(array) + offset).value for array in arrays]
-        if found == [array.ctypes.data for array in arrays]:
-            return offset
-    raise AssertionError("an array knows where its numbers are")
+# See `npconv.compiled.kernels.team`.
+_WORD, _STOP, _ASLEEP = 8, 56, 64
 
 
 class Team:
@@ -49,36 +31,19 @@ class Team:
 
     def __init__(self) -> None:
         words = np.zeros(_ASLEEP + _WORD * (MOST_WORKERS + 2), np.int64)
-        self._words = words[-words.ctypes.data % 64 // 8 :]  # begin with a cache line
-        self._memory = self._words.ctypes.data
-        ignored = self._ignored = np.zeros(2, np.int64)
-        self._two = ignored.ctypes.data, ignored.ctypes.data + 8
-        self._words[_DATA] = data_offset()
-        self._lead = function(address_of("team", "lead"), ctypes.c_char_p)
+        self.words = words[-words.ctypes.data % 64 // 8 :]  # begin with a cache line
+        # Runs all parts of a step, told in an order, with the caller and whoever is awake.
+        self.lead = function(address_of("team", "lead"), ctypes.py_object)
         self._serve = function(address_of("team", "serve"), *(ctypes.c_int64,) * 3)
         self._patience = 0
         self._workers: list[tuple[Thread, Lock]] = []
         self._growing = Lock()
 
-    def run(
-        self, kernel: int, constants: int, count: int, parts: int, threads: int,
-        brought: tuple[int, ...],
-    ) -> None:  # fmt: skip
-        """Run all parts of a kernel on up to so many threads, the caller's among them.
-
-        The first words of its block are what is ``brought``: where four arrays begin, of which
-        the objects are told, or 0, and two addresses. The rest are ``count`` constants.
-        """
-        if threads > 1 and parts > 1:
-            threads = min(threads, parts, MOST_WORKERS + 1)
-            self._wake(threads - 1)
-        order = _order(self._memory, kernel, constants, count, parts, threads, *brought)
-        self._lead(*self._two, order)
-
-    def _wake(self, count: int) -> None:
+    def wake(self, count: int) -> None:
+        """Wake so many workers, as far as they sleep."""
         if len(self._workers) < count:
             self._grow(count)
-        words = self._words
+        words = self.words
         asleep = [i for i in range(count) if words[_ASLEEP + _WORD * (i + 1)]]
         here, others = here_and_others() if asleep else (-1, [])
         for i in asleep:
@@ -107,18 +72,18 @@ class Team:
         """Measure how often a worker looks for work in that time."""
         spins, last = 2000, MOST_WORKERS + 1
         start = time.perf_counter()
-        self._serve(*self._two, self._memory, last, spins)
+        self._serve(self.words.ctypes.data, last, spins)
         return max(1, int(spins * seconds / (time.perf_counter() - start)))
 
     def _work(self, worker: int, wake: Lock) -> None:
-        while not self._words[_STOP]:
-            self._serve(*self._two, self._memory, worker, self._patience)
-            if not self._words[_STOP]:
+        while not self.words[_STOP]:
+            self._serve(self.words.ctypes.data, worker, self._patience)
+            if not self.words[_STOP]:
                 wake.acquire()
 
     def stop(self) -> None:
         """Send the workers home, before what they execute goes."""
-        self._words[_STOP] = 1
+        self.words[_STOP] = 1
         for thread, wake in self._workers:
             with suppress(RuntimeError):  # it is awake
                 wake.release()

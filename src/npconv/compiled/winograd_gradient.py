@@ -129,7 +129,7 @@ def prepare_gradient(
                     closer=of.closer_at,
                 )  # fmt: skip
                 steps.append(step(("winograd_check", "gradient", str(dtype)), check, problem.G))
-    return Prepared(tuple(steps), room, threads)
+    return Prepared.of(steps, room, threads)
 
 
 def _picture(

@@ -96,7 +96,7 @@ def prepare_pack(problem: ConvProblem, turned: bool, dtype: DType, threads: int)
         )
         steps += [_transform(cut, made, problem.G, dtype), _seen(made, problem.G, dtype)]
         room = problem.G * cut.outputs * problem.C * cut.item
-    return Prepared(tuple(steps), room, threads)
+    return Prepared.of(steps, room, threads)
 
 
 @lru_cache(maxsize=1024)
@@ -130,7 +130,7 @@ def prepare_forward(
         else:
             steps += _from_packed(problem, place, work, dtype, threads)
             room = max(room, *(scratch_bytes(cut, problem.G, threads) for cut in cuts), 0)
-    return Prepared(tuple(steps), room, threads)
+    return Prepared.of(steps, room, threads)
 
 
 class Work(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any
 
 from numba import types
 
-from npconv.compiled import words
+from npconv.compiled import sliding_words as words
 from npconv.compiled.blocks import BIAS, FIRST, OUT, SECOND
 from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.loops import Held, loop

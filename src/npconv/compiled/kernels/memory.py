@@ -166,10 +166,8 @@ give_way = emitted(_give_way, 0)  # lets another thread have the processor, wher
 
 
 def _call(builder: Any, kernel: Any, *args: Any) -> None:
-    once: Any = cgutils.alloca_once
-    ignored = [once(builder, I64) for _ in range(2)]
-    kind = ir.FunctionType(I32, [I64.as_pointer()] * 2 + [I64] * 3)
-    builder.call(builder.inttoptr(kernel, kind.as_pointer()), [*ignored, *args])
+    kind = ir.FunctionType(ir.VoidType(), [I64] * 3)
+    builder.call(builder.inttoptr(kernel, kind.as_pointer()), args)
 
 
 # (kernel, block, part, worker); see `npconv.compiled.machine_code.address_of`.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from npconv.compiled import words
+from npconv.compiled import sliding_words as words
 from npconv.compiled.blocks import FIRST, OUT, SCRATCH
 from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.loops import Held, loop

@@ -17,7 +17,7 @@ from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
-from npconv.compiled import words
+from npconv.compiled import sliding_words as words
 from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.loops import either, loop, unmasked
 from npconv.compiled.kernels.memory import I64, at, get_int

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from npconv.compiled.blocks import CALL_WORDS, MOST_WORDS, SCRATCH
+from npconv.compiled.blocks import CALL_WORDS, DATA, ITEMS, MOST_WORDS
 from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.memory import (
     add_shared,
@@ -27,13 +27,12 @@ from npconv.compiled.kernels.memory import (
 )
 
 # Words of the shared memory, each in a cache line of its own, so that nobody waits for a
-# neighbour's write. From ASLEEP on there is one for each worker. DATA says where in an array
-# object the address of its numbers stands.
-WORK, DONE, KERNEL, BLOCK, PARTS, THREADS, LOCK, STOP, DATA, ASLEEP = range(0, 80, 8)
+# neighbour's write. From ASLEEP on there is one for each worker.
+WORK, DONE, KERNEL, BLOCK, PARTS, THREADS, LOCK, STOP, ASLEEP = range(0, 72, 8)
 LEFT = 0xFFFFFFFF
-# An order is the address of this memory, a kernel's, its constants' and how many they are, the
-# parts and the threads; then what the call brings, first so many array objects.
-ORDER_WORDS, ARRAYS = 6, SCRATCH
+# What a step says once and for all: a kernel's address, the parts, the threads, and how many
+# constants stand behind them.
+STEP_WORDS = 4
 PATIENCE = 2000  # how often the leader looks before it gives way
 LOOKS = 256  # and how often a worker that has nothing to do
 
@@ -60,17 +59,20 @@ def _lead() -> Callable[..., None]:
     def lead(order: int) -> None:
         """Run all parts of a kernel, with whoever of the team is awake.
 
-        The kernel's block of arguments is what the call brings (first array objects, or 0), then
-        the constants.
+        An order is a tuple of Python's: the arrays of this memory and of a step's words, None,
+        and a tuple of the arrays a call brings, or None. Where these begin stands first in the
+        kernel's block of arguments, behind it the constants. Objects are read, never changed.
         """
-        memory, kernel, constants = get_int(order, 0), get_int(order, 1), get_int(order, 2)
-        count, parts, threads = get_int(order, 3), get_int(order, 4), get_int(order, 5)
-        block, data = block_on_stack(), get_int(memory, DATA)
+        memory = get_int(get_int(order + ITEMS, 0) + DATA, 0)
+        step = get_int(get_int(order + ITEMS, 1) + DATA, 0)
+        none, brought = get_int(order + ITEMS, 2), get_int(order + ITEMS, 3) + ITEMS
+        kernel, parts, threads = get_int(step, 0), get_int(step, 1), get_int(step, 2)
+        block = block_on_stack()
         for i in range(CALL_WORDS):
-            brought = get_int(order, ORDER_WORDS + i)
-            put_int(block, i, get_int(brought + data, 0) if i < ARRAYS and brought else brought)
-        for i in range(count):
-            put_int(block, CALL_WORDS + i, get_int(constants, i))
+            array = get_int(brought, i)
+            put_int(block, i, 0 if array == none else get_int(array + DATA, 0))
+        for i in range(get_int(step, 3)):
+            put_int(block, CALL_WORDS + i, get_int(step, STEP_WORDS + i))
         if threads == 1 or parts == 1 or not swap_shared(memory, LOCK, 0, 1):
             # Alone, also when the team works for another caller.
             for part in range(parts):
