@@ -72,13 +72,14 @@ def test_an_edited_callee_is_compiled_anew(tmp_path: Path) -> None:
     assert (before["corner"], after["corner"]) == (108, 8)
 
 
-@pytest.mark.parametrize("place", ["DATA", "ITEMS"])
+@pytest.mark.parametrize("place", ["data_offset", "items_offset"])
 def test_another_interpreter_has_a_folder_of_its_own(
     place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Machine code reads objects, which another version may lay out otherwise."""
     here = machine_code.cache_folder()
-    monkeypatch.setattr(machine_code, place, getattr(machine_code, place) + 8)
+    other = getattr(machine_code, place)() + 8
+    monkeypatch.setattr(machine_code, place, lambda: other)
     machine_code._fingerprint.cache_clear()
     try:
         assert machine_code.cache_folder() != here

@@ -277,13 +277,13 @@ class _Memory:
         except IndexError:
             pass
         else:
-            if lent.size >= count:
+            if len(lent) >= count:
                 return lent
         return from_a_line(np.empty(count + LINES, np.uint8))
 
     def give(self, lent: Array) -> None:
         """Take memory back, and keep a little of it."""
-        if len(self._kept) < KEPT and lent.size <= KEPT_BYTES:
+        if len(self._kept) < KEPT and len(lent) <= KEPT_BYTES:
             self._kept.append(lent)
 
 

@@ -8,11 +8,13 @@ finds the addresses itself, in the objects a call brings: where in them is found
 from __future__ import annotations
 
 import ctypes
+from functools import cache
 
 import numpy as np
 
 
-def _data_offset() -> int:
+@cache
+def data_offset() -> int:
     """Find where in an array object NumPy keeps the address of its numbers.
 
     Asking NumPy for it takes a microsecond an array, and there are four in a call. The place
@@ -26,7 +28,8 @@ def _data_offset() -> int:
     raise AssertionError("an array knows where its numbers are")
 
 
-def _items_offset() -> int:
+@cache
+def items_offset() -> int:
     """Find where in a tuple its first item stands, likewise."""
     order = object(), object()
     for offset in range(16, 64, 8):
@@ -36,6 +39,5 @@ def _items_offset() -> int:
     raise AssertionError("a tuple knows its items")
 
 
-DATA, ITEMS = _data_offset(), _items_offset()
 CALL_WORDS, MOST_WORDS = 6, 96
 FIRST, SECOND, OUT, BIAS, SCRATCH, FLAGS = range(CALL_WORDS)

@@ -22,7 +22,7 @@ from threading import RLock
 from typing import Any
 
 from npconv._version import __version__
-from npconv.compiled.blocks import DATA, ITEMS
+from npconv.compiled.blocks import data_offset, items_offset
 
 MAGIC = b"npconv machine code 3\n"
 
@@ -109,7 +109,7 @@ def _fingerprint() -> str:
         digest.update(f"{path.relative_to(folder.parent).as_posix()}\n".encode())
         digest.update(path.read_bytes())
     processor = (binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
-    told = version("numba"), version("llvmlite"), DATA, ITEMS
+    told = version("numba"), version("llvmlite"), data_offset(), items_offset()
     for text in (*told, *processor):
         digest.update(f"\n{text}".encode())
     return digest.hexdigest()[:20]

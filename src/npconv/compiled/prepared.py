@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npconv.compiled.blocks import DATA
+from npconv.compiled.blocks import data_offset
 from npconv.compiled.machine_code import address_of
 from npconv.compiled.team import MOST_WORKERS, team
 from npconv.problem import Array
@@ -94,7 +94,7 @@ def strides_of(array: Array) -> Strides:
 
 def address(array: Array) -> int:
     """Say where an array begins."""
-    return _word_at(id(array) + DATA).value
+    return _word_at(id(array) + data_offset()).value
 
 
 def from_a_line(memory: Array) -> Array:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from npconv.compiled.blocks import CALL_WORDS, DATA, ITEMS, MOST_WORDS
+from npconv.compiled.blocks import CALL_WORDS, MOST_WORDS, data_offset, items_offset
 from npconv.compiled.front_end import helper
 from npconv.compiled.kernels.memory import (
     add_shared,
@@ -55,6 +55,7 @@ def _claim(memory: int) -> Any:
 def _lead() -> Callable[..., None]:
     block_on_stack = stack_words(MOST_WORDS)
     claim: Any = helper(_claim)
+    data, items = data_offset(), items_offset()
 
     def lead(order: int) -> None:
         """Run all parts of a kernel, with whoever of the team is awake.
@@ -63,14 +64,14 @@ def _lead() -> Callable[..., None]:
         and a tuple of the arrays a call brings, or None. Where these begin stands first in the
         kernel's block of arguments, behind it the constants. Objects are read, never changed.
         """
-        memory = get_int(get_int(order + ITEMS, 0) + DATA, 0)
-        step = get_int(get_int(order + ITEMS, 1) + DATA, 0)
-        none, brought = get_int(order + ITEMS, 2), get_int(order + ITEMS, 3) + ITEMS
+        memory = get_int(get_int(order + items, 0) + data, 0)
+        step = get_int(get_int(order + items, 1) + data, 0)
+        none, brought = get_int(order + items, 2), get_int(order + items, 3) + items
         kernel, parts, threads = get_int(step, 0), get_int(step, 1), get_int(step, 2)
         block = block_on_stack()
         for i in range(CALL_WORDS):
             array = get_int(brought, i)
-            put_int(block, i, 0 if array == none else get_int(array + DATA, 0))
+            put_int(block, i, 0 if array == none else get_int(array + data, 0))
         for i in range(get_int(step, 3)):
             put_int(block, CALL_WORDS + i, get_int(step, STEP_WORDS + i))
         if threads == 1 or parts == 1 or not swap_shared(memory, LOCK, 0, 1):
