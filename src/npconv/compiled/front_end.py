@@ -54,7 +54,7 @@ def _plain(name: str, function: Any, entry: Any) -> str:
     plain = ir.Function(module, integers, name)
     builder = ir.IRBuilder(plain.append_basic_block())
     ignored = [builder.alloca(pointer.pointee) for pointer in kind.args[:2]]
-    # In one piece, a kernel would be optimised twice.
+    # Inlined, a kernel would be optimised twice.
     builder.call(called, [*ignored, *plain.args], attrs=("noinline",))
     builder.ret_void()
     return str(module)
