@@ -57,6 +57,7 @@ class Layout(NamedTuple):
     once: bool = False  # whether each element of the kernel is read once, by one part
     skips: bool = False  # whether some are not read where they meet padding
     trims: bool = False  # whether that is so row by row: then the kernel's rows come first
+    reads: int = 1  # how many blocks of output channels read a band once it is gathered
 
     @property
     def packed(self) -> int:
@@ -66,11 +67,6 @@ class Layout(NamedTuple):
     def packed_of(self, piece: Pieces) -> int:
         """Count those of one phase."""
         return self.terms(piece) * sum(width for _, width in self.blocks)
-
-    @property
-    def reads(self) -> int:
-        """Count the blocks of output channels that read a band once it is gathered."""
-        return len(self.blocks) // self.chunks
 
     def terms(self, piece: Pieces) -> int:
         """Count the products that are summed for an output of a phase."""
@@ -196,7 +192,8 @@ def layout(
     parts = min(-(-parts_for(threads) // max(bands, 1)), problem.K // CHANNELS_A_PART)
     chunks = max(1, min(len(blocks), parts))
     once = mode == "broadcast" and bands_of(pieces) == len(pieces) == 1
-    return Layout(mode, blocks, chunks, tuple(pieces), problem.C, lanes, once, skips, trims)
+    reads = len(blocks) // chunks
+    return Layout(mode, blocks, chunks, tuple(pieces), problem.C, lanes, once, skips, trims, reads)
 
 
 def parts_for(threads: int) -> int:
