@@ -12,8 +12,9 @@ import pytest
 import npconv
 from npconv.algorithms.winograd_fused import WinogradFused
 from npconv.compiled import winograd, winograd_gradient, winograd_steps
-from npconv.compiled.prepared import Prepared, address, strides_of
+from npconv.compiled.prepared import Prepared, from_a_line, strides_of
 from npconv.problem import ConvProblem, Direction
+from npconv.scratch import LINES
 from oracle import Array
 
 ALGORITHM = WinogradFused()
@@ -57,8 +58,8 @@ def run_and_keep(
     last = strides_of(out) if direction is Direction.KERNEL_GRAD else second.shape
     made = ALGORITHM.prepare(problem, direction, x.dtype, (lies[0], lies[1], last), threads)
     assert made is not None
-    scratch = np.full(made.scratch + 128, 0xFF, np.uint8)  # NaN, before anything is written
-    scratch = scratch[-address(scratch) % 128 :]
+    # NaN, before anything is written.
+    scratch = from_a_line(np.full(made.scratch + LINES, 0xFF, np.uint8))
     made = Prepared.of(made.steps, made.scratch, min(threads, FEW), judges=made.judges)
     made.run(first, second, out, None, scratch, flags)
     return out, flags, scratch
